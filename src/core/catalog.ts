@@ -1,0 +1,68 @@
+/** Where an object lives: schema first, as in `['public', 'shops', 'tier']`. Extensions have no schema. */
+export type Path = readonly string[];
+
+/** One object of a database's schema with everything that makes it what it is. */
+export interface CatalogObject {
+  readonly kind: string;
+  readonly path: Path;
+  /** The object in the server's own words; equal text means equal object. */
+  readonly definition: string;
+}
+
+export interface Column {
+  readonly name: string;
+  /** The base type's name as `format_type` prints it (domains resolved), e.g. `numeric`, `timestamp with time zone`. */
+  readonly type: string;
+  readonly nullable: boolean;
+  readonly generated: boolean;
+}
+
+/** A relation that holds rows of its own; partitions are read through their root. */
+export interface Table {
+  readonly path: readonly [schema: string, name: string];
+  readonly columns: readonly Column[];
+  /** The planner's idea, for progress bars only. */
+  readonly estimatedRows: number;
+  readonly partitioned: boolean;
+}
+
+export interface Catalog {
+  readonly objects: readonly CatalogObject[];
+  readonly tables: readonly Table[];
+}
+
+export interface SequenceState {
+  readonly path: readonly [schema: string, name: string];
+  /** `last_value`, which may exceed what a JavaScript number holds. */
+  readonly lastValue: bigint;
+  readonly isCalled: boolean;
+  readonly increment: bigint;
+}
+
+/** A column to compare: its name on this side, and how it must be hashed so that both sides agree. */
+export interface HashedColumn {
+  readonly name: string;
+  /** Hash by this type's own function; `text` hashes the value's text and fits every type. */
+  readonly as: string;
+  readonly nullable: boolean;
+}
+
+export interface Checksum {
+  readonly rows: bigint;
+  /** Order-independent sum over every row's hash, as decimal text. */
+  readonly sum: string;
+}
+
+export type Row = Record<string, unknown>;
+
+/** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
+export interface Reader {
+  catalog(): Promise<Catalog>;
+  countRows(table: Path): Promise<bigint>;
+  checksum(table: Path, columns: readonly HashedColumn[]): Promise<Checksum>;
+  /** All large objects together, or undefined when the role may not read them. */
+  largeObjects(): Promise<Checksum | undefined>;
+  sequences(): Promise<SequenceState[]>;
+  /** Runs a query in a read-only transaction. Values come as the server's text. */
+  query(sql: string): Promise<Row[]>;
+}

@@ -1,0 +1,42 @@
+import type { Catalog, Reader } from './catalog.ts';
+import type { Expectations } from './playbook.ts';
+
+/** `unknown` is a question that could not be answered: it is shown, and never counts as passed. */
+export type Severity = 'ok' | 'note' | 'warning' | 'failure' | 'unknown';
+
+/** One thing that a check or the preflight found out. */
+export interface Finding {
+  readonly check: string;
+  readonly severity: Severity;
+  /** Object, condition and value in one sentence. */
+  readonly message: string;
+  /** What mends it: a command, or what to write in the playbook. */
+  readonly hint?: string;
+  /** Further lines, for instance a diff. */
+  readonly detail?: string;
+}
+
+/** What a check may look at. Both sides are closed to everybody else while the comparing checks run. */
+export interface CheckContext {
+  readonly blue: Reader;
+  readonly green: Reader;
+  /** Catalogs of both sides, read once for all the checks of a verification. */
+  readonly catalogs: { readonly blue: Catalog; readonly green: Catalog };
+  readonly expect: Expectations;
+  /** Environment for child processes: the playbook's own plus `BLUE_URL` and `GREEN_URL`; secret. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  progress(done: number, total: number, note?: string): void;
+}
+
+export interface Check {
+  /** What it will do, in a line or two, for the plan. */
+  describe(): string[];
+  /**
+   * `green-open`: runs while green accepts connections, because an outside program connects to it.
+   * `closed`: runs after nobody else can connect to either side, so that what it proves stays true.
+   */
+  readonly when: 'green-open' | 'closed';
+  /** Finds out; throws only when it could not finish. An empty list is a mistake: say what was proved. */
+  run(context: CheckContext): Promise<Finding[]>;
+}

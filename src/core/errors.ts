@@ -1,0 +1,92 @@
+import type { Finding } from './check.ts';
+
+/** What the process tells its caller; the table in docs/exit-codes.md is made of these. */
+export const EXIT = {
+  done: 0,
+  internal: 1,
+  usage: 2,
+  refused: 3,
+  unwound: 4,
+  differences: 5,
+  swappedBack: 6,
+  stuck: 7,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+interface ErrorDetails {
+  /** What to type next, or what to change; one line or a few. */
+  hint?: string | undefined;
+  /** Where it happened: a file:line:col, an object, a command. */
+  where?: string | undefined;
+  /** More lines to print under the message: a caret, captured output. */
+  detail?: string | undefined;
+  cause?: unknown;
+}
+
+/** An error that was foreseen: it knows its exit code and what to do next. */
+export class CutoverError extends Error {
+  readonly exit: ExitCode = EXIT.unwound;
+  readonly hint: string | undefined;
+  readonly where: string | undefined;
+  readonly detail: string | undefined;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.hint = details.hint;
+    this.where = details.where;
+    this.detail = details.detail;
+  }
+}
+
+/** Wrong words on the command line, or a playbook that does not validate. */
+export class UsageError extends CutoverError {
+  override readonly exit = EXIT.usage;
+}
+
+/** Refused before anything was touched. */
+export class RefusedError extends CutoverError {
+  override readonly exit = EXIT.refused;
+  readonly findings: readonly Finding[];
+
+  constructor(message: string, details: ErrorDetails & { findings?: readonly Finding[] } = {}) {
+    super(message, details);
+    this.findings = details.findings ?? [];
+  }
+}
+
+/** A step could not do its work; the run unwinds. */
+export class StepError extends CutoverError {
+  override readonly exit = EXIT.unwound;
+}
+
+/** Verification found differences; the run unwinds. */
+export class DifferencesError extends CutoverError {
+  override readonly exit = EXIT.differences;
+  readonly findings: readonly Finding[];
+
+  constructor(message: string, findings: readonly Finding[], details: ErrorDetails = {}) {
+    super(message, details);
+    this.findings = findings;
+  }
+}
+
+/** What is live, or what is left, could not be settled. Never retried, never undone: a person must look. */
+export class StuckError extends CutoverError {
+  override readonly exit = EXIT.stuck;
+}
+
+/** SIGINT or SIGTERM reached the run. */
+export class InterruptedError extends CutoverError {
+  override readonly exit: ExitCode;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(`interrupted by ${signal}`);
+    this.exit = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

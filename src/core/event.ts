@@ -1,0 +1,75 @@
+import type { Finding } from './check.ts';
+import type { Plan } from './plan.ts';
+import type { Side } from './side.ts';
+
+/** How a run ended. `refused` means that nothing was touched. */
+export type RunOutcome = 'completed' | 'unwound' | 'refused' | 'stuck';
+
+export interface ErrorRecord {
+  readonly message: string;
+  readonly kind: string;
+  readonly hint?: string;
+  readonly where?: string;
+  readonly detail?: string;
+}
+
+/** What happened, as it is written to the journal; a closed union. Steps of a plan are named by their id. */
+export type EventBody =
+  | { readonly type: 'run-created'; readonly run: string; readonly operator: string; readonly plan: Plan }
+  | { readonly type: 'step-started'; readonly step: string }
+  | {
+      readonly type: 'step-progressed';
+      readonly step: string;
+      readonly done: number;
+      readonly total: number;
+      readonly unit: string;
+      readonly note?: string;
+    }
+  | {
+      readonly type: 'step-succeeded';
+      readonly step: string;
+      readonly ms: number;
+      /** What later steps, the swap back and the report need to know. */
+      readonly output: unknown;
+      readonly findings?: readonly Finding[];
+    }
+  | {
+      readonly type: 'step-failed';
+      readonly step: string;
+      readonly ms: number;
+      readonly error: ErrorRecord;
+      readonly findings?: readonly Finding[];
+    }
+  | { readonly type: 'undo-started'; readonly step: string }
+  | { readonly type: 'undo-finished'; readonly step: string }
+  | { readonly type: 'undo-failed'; readonly step: string; readonly error: ErrorRecord }
+  | { readonly type: 'gate-opened'; readonly step: string; readonly question: string }
+  | {
+      readonly type: 'gate-answered';
+      readonly step: string;
+      readonly answer: 'go' | 'stop';
+      readonly by: string;
+    }
+  /** Written before the first target flips; and once more, the other way, if the flips had to be put back. */
+  | { readonly type: 'ownership-moved'; readonly from: Side; readonly to: Side }
+  | {
+      readonly type: 'run-finished';
+      readonly outcome: RunOutcome;
+      readonly exit: number;
+      readonly error?: ErrorRecord;
+    }
+  | { readonly type: 'swap-back-started'; readonly operator: string; readonly acceptDataLoss: boolean }
+  | { readonly type: 'swap-back-finished'; readonly ms: number }
+  | { readonly type: 'swap-back-failed'; readonly error: ErrorRecord }
+  | { readonly type: 'retire-started'; readonly operator: string; readonly database: string }
+  | { readonly type: 'retire-finished'; readonly database: string }
+  | { readonly type: 'retire-failed'; readonly error: ErrorRecord };
+
+export type Event = EventBody & {
+  /** From 1, without gaps. */
+  readonly seq: number;
+  /** ISO 8601 with milliseconds, UTC. */
+  readonly at: string;
+};
+
+export type EventType = EventBody['type'];

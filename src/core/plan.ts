@@ -1,0 +1,59 @@
+import type { Names } from './database.ts';
+import type { DriverUse } from './driver.ts';
+import type { Finding } from './check.ts';
+import type { BlueSource, Expectations, LongTransactions } from './playbook.ts';
+
+export interface Estimate {
+  /** Milliseconds. */
+  readonly ms: number;
+  /** What the figure rests on, in words. */
+  readonly basis: string;
+}
+
+export type StepKind = 'preflight' | 'fence' | 'clone' | 'migrate' | 'verify' | 'gate' | 'switch' | 'keep';
+
+export interface PlannedStep {
+  /** Stable within the run; the journal refers to it. */
+  readonly id: string;
+  readonly kind: StepKind;
+  readonly title: string;
+  /** SQL and commands that it executes, or what it looks at, a line each. */
+  readonly does: readonly string[];
+  readonly estimate?: Estimate;
+  readonly undo: string;
+  /** Exactly one step of a plan moves it. */
+  readonly ownership: 'keeps' | 'moves';
+  /** Everything the step needs to do just what was planned: plain JSON. */
+  readonly input: unknown;
+}
+
+/** What will happen, as data: printed beforehand, stored in the journal, hashed for approval. */
+export interface Plan {
+  readonly format: 1;
+  readonly name: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  readonly run: string;
+  readonly playbook: { readonly file: string; readonly folder: string; readonly sha256: string };
+  readonly source: BlueSource;
+  readonly server: { readonly version: string; readonly identifier: string };
+  readonly blue: {
+    readonly oid: number;
+    readonly bytes: number;
+    readonly tables: number;
+    readonly estimatedRows: number;
+    readonly comment: string | undefined;
+    readonly fingerprint: string;
+  };
+  readonly names: Names;
+  readonly renames: boolean;
+  readonly expect: Expectations;
+  readonly longTransactions: LongTransactions;
+  readonly migrate: readonly DriverUse[];
+  readonly verify: readonly DriverUse[];
+  readonly targets: readonly DriverUse[];
+  readonly steps: readonly PlannedStep[];
+  readonly findings: readonly Finding[];
+  /** Hash over playbook, migration files and blue's schema: the same input gives the same fingerprint. */
+  readonly fingerprint: string;
+}

@@ -1,0 +1,50 @@
+import type { Check, Finding } from './check.ts';
+import type { Database, Facts } from './database.ts';
+import type { EventBody } from './event.ts';
+import type { Migrator } from './migrator.ts';
+import type { Plan, PlannedStep, StepKind } from './plan.ts';
+import type { Target } from './target.ts';
+
+/** What a step works with: interfaces of the core, never a driver. */
+export interface StepContext {
+  readonly run: string;
+  readonly plan: Plan;
+  readonly step: PlannedStep;
+  readonly database: Database;
+  readonly migrators: readonly Migrator[];
+  readonly checks: readonly { readonly name: string; readonly check: Check }[];
+  readonly targets: readonly { readonly name: string; readonly target: Target }[];
+  /** Environment for child processes. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Outputs of the steps that succeeded so far, by step id. */
+  output(step: string): unknown;
+  readonly signal: AbortSignal;
+  progress(done: number, total: number, unit: string, note?: string): void;
+  /** Durable when the promise settles. */
+  record(event: EventBody): Promise<void>;
+  /** Asks whoever may answer; `by` is who did. */
+  ask(question: string): Promise<{ answer: 'go' | 'stop'; by: string }>;
+  /** Preflight facts, read anew. */
+  facts(): Promise<Facts>;
+}
+
+export interface StepResult {
+  /** Plain JSON; stored in the journal. */
+  readonly output?: unknown;
+  readonly findings?: readonly Finding[];
+  /** A line for the screen: what was done, with figures. */
+  readonly summary?: string;
+}
+
+/** `unknown` is an answer: the servers contradict each other, or did not say. */
+export type Probe = 'done' | 'absent' | 'unknown';
+
+/** One kind of step. All three are repeatable. */
+export interface Step {
+  readonly kind: StepKind;
+  run(context: StepContext): Promise<StepResult>;
+  /** Asks the servers, not the journal, whether the step's effect is there. */
+  probe(context: StepContext): Promise<Probe>;
+  /** Takes the effect away, wholly or not at all; nothing to take away is fine. */
+  undo(context: StepContext): Promise<void>;
+}

@@ -1,0 +1,99 @@
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+
+interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+export interface ExecOptions {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds until the whole process group is ended. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+  /** Gets each line of output as it comes. */
+  onLine?(line: string): void;
+}
+
+export interface ExecResult {
+  /** Undefined when a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  readonly timedOut: boolean;
+  /** Standard output and error in the order in which they came; the last 64 kB. */
+  readonly output: string;
+  readonly ms: number;
+}
+
+/** A line that the playbook's author wrote for a shell. */
+export const shellLine = (line: string): Command => ({ file: '/bin/sh', args: ['-c', line] });
+
+/** The one place that starts a process. */
+export const start = (command: Command, options: SpawnOptions): ChildProcess =>
+  spawn(command.file, [...command.args], { ...options, shell: false });
+
+const OUTPUT_LIMIT = 64 * 1024;
+const GRACE_MS = 5000;
+
+/** Runs a command to its end. It gets a process group of its own, so that nothing it started is left behind. */
+export async function run(command: Command, options: ExecOptions): Promise<ExecResult> {
+  const started = performance.now();
+  const child = start(command, {
+    cwd: options.cwd,
+    env: options.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let output = '';
+  let rest = '';
+  const take = (chunk: string): void => {
+    output = (output + chunk).slice(-OUTPUT_LIMIT);
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) options.onLine?.(line);
+  };
+  child.stdout?.setEncoding('utf8').on('data', take);
+  child.stderr?.setEncoding('utf8').on('data', take);
+
+  let timedOut = false;
+  const timers: NodeJS.Timeout[] = [];
+  const killGroup = (signal: NodeJS.Signals): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch {
+      // The group is gone already.
+    }
+  };
+  const end = (): void => {
+    killGroup('SIGTERM');
+    timers.push(setTimeout(killGroup, GRACE_MS, 'SIGKILL'));
+  };
+  if (options.timeout !== undefined) {
+    timers.push(
+      setTimeout(() => {
+        timedOut = true;
+        end();
+      }, options.timeout),
+    );
+  }
+  options.signal?.addEventListener('abort', end, { once: true });
+  if (options.signal?.aborted) end();
+  try {
+    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (...ended) => resolve(ended));
+    });
+    if (rest !== '') options.onLine?.(rest);
+    killGroup('SIGKILL');
+    return {
+      code: code ?? undefined,
+      signal: signal ?? undefined,
+      timedOut,
+      output,
+      ms: performance.now() - started,
+    };
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    options.signal?.removeEventListener('abort', end);
+  }
+}

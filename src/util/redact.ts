@@ -1,0 +1,45 @@
+const secrets = new Set<string>();
+
+/** From now on this text is blotted out of everything that is printed or stored. */
+export function addSecret(secret: string | undefined): void {
+  if (!secret || secret.length < 3) return;
+  secrets.add(secret);
+  secrets.add(encodeURIComponent(secret));
+}
+
+/** Registers the password of a connection string, however it is written there. */
+export function addSecretsOfUrl(url: string): void {
+  const raw = /^[\w+.-]+:\/\/[^:@/?#]*:([^@/?#]*)@/.exec(url)?.[1];
+  const inQuery = /[?&]password=([^&#]*)/i.exec(url)?.[1];
+  for (const secret of [raw, inQuery]) {
+    if (!secret) continue;
+    addSecret(secret);
+    try {
+      addSecret(decodeURIComponent(secret));
+    } catch {
+      // Not percent-encoded after all: the raw form is registered already.
+    }
+  }
+}
+
+/** Blots out every registered secret, and whatever looks like a password in a connection string. */
+export function redact(text: string): string {
+  let result = text;
+  for (const secret of [...secrets].sort((a, b) => b.length - a.length))
+    result = result.replaceAll(secret, '***');
+  return result
+    .replace(/([a-z][\w+.-]*:\/\/[^\s:@/?#]*):[^\s@/?#]+@/gi, '$1:***@')
+    .replace(/\b(password|passwd|pgpassword)(\s*=\s*)('[^']*'|[^\s&'"]+)/gi, '$1$2***');
+}
+
+/** Redacts every string in a value that is about to be stored as JSON. */
+export function redactDeep<T>(value: T): T {
+  if (typeof value === 'string') return redact(value) as T;
+  if (Array.isArray(value)) return value.map((entry: unknown) => redactDeep(entry)) as T;
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, entry]) => [key, redactDeep(entry as unknown)]),
+    ) as T;
+  }
+  return value;
+}
