@@ -1,4 +1,5 @@
 import type { Catalog, Reader } from './catalog.ts';
+import type { Resolve } from './driver.ts';
 import type { Expectations } from './playbook.ts';
 
 /** `unknown` is a question that could not be answered: it is shown, and never counts as passed. */
@@ -23,7 +24,7 @@ export interface CheckContext {
   /** Catalogs of both sides, read once for all the checks of a verification. */
   readonly catalogs: { readonly blue: Catalog; readonly green: Catalog };
   readonly expect: Expectations;
-  /** Environment for child processes: the playbook's own plus `BLUE_URL` and `GREEN_URL`; secret. */
+  /** Environment for child processes: the playbook's own plus `GREEN_URL`; secret. Blue is closed by then. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   progress(done: number, total: number, note?: string): void;
@@ -39,4 +40,12 @@ export interface Check {
   readonly when: 'green-open' | 'closed';
   /** Finds out; throws only when it could not finish. An empty list is a mistake: say what was proved. */
   run(context: CheckContext): Promise<Finding[]>;
+}
+
+/** What a check gets when a run opens it. */
+export interface CheckOpenContext {
+  /** Folder of the playbook: where commands run. */
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly resolve: Resolve;
 }

@@ -1,6 +1,7 @@
 import type { Reader } from './catalog.ts';
 import type { MigrationTarget } from './migrator.ts';
-import type { LongTransactions } from './playbook.ts';
+import type { Estimate } from './estimate.ts';
+import type { LongTransactions, Playbook } from './playbook.ts';
 import type { Side } from './side.ts';
 
 /** The databases of a run by name, as planned. */
@@ -159,8 +160,22 @@ export interface WorkControl {
  */
 export interface Database {
   inspect(): Promise<Facts>;
+  /** Whether the server has a database of this name. */
+  has(name: string): Promise<boolean>;
+
+  /** What a clone will execute, and how. Pure: the same facts give the same statements. */
+  planClone(facts: Facts, green: string, strategy: Playbook['clone']['strategy']): PlannedClone;
+  /** What closing a database will execute, for the plan. */
+  planClose(name: string): string[];
+  /** What a rename will execute, for the plan. */
+  planRename(moves: readonly { from: string; to: string }[]): string[];
+
   /** Fails with RefusedError that names the holder when another run works on the same database. */
   lock(): Promise<void>;
+  /** Throws when the lock's session was lost meanwhile. */
+  assertLocked(): Promise<void>;
+  /** Milliseconds for which a server that is just away is waited for from now on. */
+  setPatience(ms: number): void;
   /** Binds green to a database that was made earlier. */
   bind(side: Side, oid: number): void;
   /** Undefined when the side's database is not there. Throws when the server cannot be asked. */
@@ -171,8 +186,6 @@ export interface Database {
   /** Accepts connections again; repeatable. */
   open(side: Side): Promise<void>;
 
-  /** Runs planned statements one by one outside of the two databases. */
-  execute(statements: readonly string[], control?: WorkControl): Promise<void>;
   /** Makes the copy with exactly these statements, marks it and binds it as green. Leaves nothing behind when it fails. */
   clone(plan: ClonePlan, control: WorkControl): Promise<{ oid: number }>;
   /** Drops a side's database if it carries this run's mark; says whether there was one. */
@@ -196,6 +209,14 @@ export interface Database {
   readonly address: { readonly host: string; readonly port: number };
   /** Gives back the lock and closes all connections. */
   end(): Promise<void>;
+}
+
+export interface PlannedClone {
+  readonly plan: ClonePlan;
+  readonly does: readonly string[];
+  /** Why it is done this way. */
+  readonly reason: string;
+  readonly estimate: Estimate;
 }
 
 /** The statements of a clone, in the three moments in which they run. */

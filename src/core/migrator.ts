@@ -43,6 +43,9 @@ export interface MigrationControl {
   progress(done: number, total: number, note?: string): void;
 }
 
+/** How far back: the newest `steps` migrations, or everything above a version (`0` is everything). */
+export type RevertGoal = { readonly steps: number } | { readonly to: string };
+
 export interface Migrator {
   /** What it would execute on a database in the state of `target`, for the plan; reads, never writes. */
   plan(target: MigrationTarget): Promise<{ does: string[]; files: MigrationFile[]; pending?: number }>;
@@ -50,6 +53,8 @@ export interface Migrator {
   status(target: MigrationTarget): Promise<MigrationStatus[] | undefined>;
   /** Brings the database to the newest version; returns what it did, a line each. */
   apply(target: MigrationTarget, control: MigrationControl): Promise<string[]>;
+  /** Takes applied migrations back, newest first; returns what it did, a line each. Absent where the tool cannot. */
+  revert?(target: MigrationTarget, goal: RevertGoal, control: MigrationControl): Promise<string[]>;
 }
 
 export interface MigratorContext {

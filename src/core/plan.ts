@@ -1,14 +1,8 @@
 import type { Names } from './database.ts';
+import type { Estimate } from './estimate.ts';
 import type { DriverUse } from './driver.ts';
 import type { Finding } from './check.ts';
 import type { BlueSource, Expectations, LongTransactions } from './playbook.ts';
-
-export interface Estimate {
-  /** Milliseconds. */
-  readonly ms: number;
-  /** What the figure rests on, in words. */
-  readonly basis: string;
-}
 
 export type StepKind = 'preflight' | 'fence' | 'clone' | 'migrate' | 'verify' | 'gate' | 'switch' | 'keep';
 

@@ -16,8 +16,6 @@ export interface StepContext {
   readonly targets: readonly { readonly name: string; readonly target: Target }[];
   /** Environment for child processes. */
   readonly env: Readonly<Record<string, string>>;
-  /** Outputs of the steps that succeeded so far, by step id. */
-  output(step: string): unknown;
   readonly signal: AbortSignal;
   progress(done: number, total: number, unit: string, note?: string): void;
   /** Durable when the promise settles. */
@@ -45,6 +43,6 @@ export interface Step {
   run(context: StepContext): Promise<StepResult>;
   /** Asks the servers, not the journal, whether the step's effect is there. */
   probe(context: StepContext): Promise<Probe>;
-  /** Takes the effect away, wholly or not at all; nothing to take away is fine. */
-  undo(context: StepContext): Promise<void>;
+  /** Takes the effect away, wholly or not at all; gives a line about it, or undefined when there was nothing to take away. */
+  undo(context: StepContext): Promise<string | undefined>;
 }

@@ -6,6 +6,22 @@ export function parseDuration(text: string): number | undefined {
   return match ? Math.round(Number(match[1]) * MILLISECONDS[match[2]!]!) : undefined;
 }
 
+const BYTES: Record<string, number> = {
+  B: 1,
+  kB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/** Bytes of `512B`, `64kB`, `10MB`, `1.5GB` (powers of 1000), `1GiB` (powers of 1024); undefined for anything else. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|KiB|MiB|GiB)$/.exec(text);
+  return match ? Math.round(Number(match[1]) * BYTES[match[2]!]!) : undefined;
+}
+
 /** `18 ms`, `2.4 s`, `3 min 05 s`, `2 h 10 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;

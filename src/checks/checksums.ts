@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import type { Path } from '../core/catalog.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
+import type { Driver } from '../core/driver.ts';
+import { displayPath } from '../util/sql.ts';
+import { plural } from '../util/units.ts';
+import { compareTable, type Comparison } from './shared/compare-table.ts';
+import { columnPaths, droppedKeys, matchColumns, matchTables, readIgnored } from './shared/match.ts';
+import { keyOf } from './shared/names.ts';
+import { failure, missingTable, onBoth, unknownName, yamlList } from './shared/run.ts';
+
+const NAME = 'checksums';
+const options = z.strictObject({
+  'ignore-columns': z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Columns that are not compared: schema.table.column, or table.column in public.' }),
+  'ignore-tables': z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Tables that are not compared: schema.table, or a table in public.' }),
+});
+type Options = z.infer<typeof options>;
+
+/** Compares every value of every row that both sides should have. */
+export const checksums: Driver<Options, CheckOpenContext, Check> = {
+  name: NAME,
+  summary: 'Every row of blue is on green with the same values',
+  options,
+  bare: true,
+  open: (options) => ({
+    when: 'closed',
+    describe: () => {
+      const ignored = [...options['ignore-tables'], ...options['ignore-columns']];
+      return [
+        'reads every row of both sides and compares 64-bit checksums over the columns that both have',
+        ...(ignored.length > 0 ? [`does not look at ${ignored.join(', ')}`] : []),
+      ];
+    },
+    run: (context) => run(context, options),
+  }),
+};
+
+/** What a reading found, on the way to the report. */
+interface Tally {
+  readonly findings: Finding[];
+  readonly skipped: string[];
+  rows: bigint;
+  tables: number;
+  columns: number;
+}
+
+async function run(context: CheckContext, options: Options): Promise<Finding[]> {
+  const { catalogs, expect } = context;
+  const tables = [...catalogs.blue.tables, ...catalogs.green.tables];
+  const known = { tables: tables.map((table) => table.path), columns: columnPaths(tables) };
+  const ignored = {
+    tables: readIgnored(options['ignore-tables'], 2, known.tables),
+    columns: readIgnored(options['ignore-columns'], 3, known.columns),
+  };
+  const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0 };
+  tally.findings.push(
+    ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
+    ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
+  );
+  const match = matchTables(catalogs, expect);
+  const isIgnored = (path: Path): boolean => ignored.tables.keys.has(keyOf(path));
+  for (const table of match.missing) {
+    if (!isIgnored(table.path)) tally.findings.push(missingTable(NAME, table));
+  }
+  tally.skipped.push(
+    ...ignored.tables.names.map((name) => `${name} (ignored)`),
+    ...match.dropped.map((table) => `${displayPath(table.path)} (expected to be dropped)`),
+  );
+  const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));
+  const total = pairs.reduce((sum, pair) => sum + pair.blue.estimatedRows, 0);
+  const dropped = droppedKeys(expect);
+  for (const pair of pairs) {
+    const done = Number(tally.rows);
+    context.progress(done, Math.max(total, done), displayPath(pair.blue.path));
+    const columns = matchColumns(pair, match.renames, dropped, ignored.columns.keys);
+    tally.findings.push(...columns.missing.map(missingColumn));
+    tally.skipped.push(
+      ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
+      ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
+    );
+    const result = await compareTable(context, pair, columns.pairs);
+    tally.rows += result.rows.blue;
+    tally.tables += 1;
+    tally.columns += columns.pairs.length;
+    if (!result.same) tally.findings.push(different(pair.blue.path, result));
+  }
+  const objects = await largeObjects(context, tally);
+  context.progress(Number(tally.rows), Number(tally.rows));
+  return report(tally, objects);
+}
+
+const missingColumn = (path: Path): Finding =>
+  failure(NAME, `column ${displayPath(path)} of blue is missing on green`, {
+    hint: `if the migrations are meant to drop it: expect: { dropped: ${yamlList([path])} }`,
+  });
+
+/** Compares the large objects; says what the closing line says about them. */
+async function largeObjects(context: CheckContext, tally: Tally): Promise<string> {
+  const { blue, green } = await onBoth(context, (side) => context[side].largeObjects());
+  if (!blue || !green) {
+    tally.findings.push({
+      check: NAME,
+      severity: 'unknown',
+      message: 'large objects are there, and this role may not read pg_largeobject: they were not compared',
+      hint: 'let the run connect as a role that may read pg_largeobject, or leave it be if nothing uses large objects',
+    });
+    return '';
+  }
+  if (blue.rows === green.rows && blue.sum === green.sum) {
+    return blue.rows > 0n ? `, and ${plural(blue.rows, 'large object')}` : '';
+  }
+  const rows = `${plural(blue.rows, 'large object')} on blue, ${green.rows} on green`;
+  tally.findings.push(failure(NAME, `the large objects differ: ${rows}`));
+  return '';
+}
+
+function different(table: Path, result: Comparison): Finding {
+  const name = displayPath(table);
+  const { blue, green } = result.rows;
+  const counts = `${plural(blue, 'row')} on blue, ${plural(green, 'row')} on green`;
+  if (blue !== green) {
+    return failure(NAME, `${name} differs: ${counts}`, {
+      hint: `blue is untouched; if the migrations are meant to add or remove rows: checksums: { ignore-tables: ${yamlList([table])} }`,
+    });
+  }
+  const columns = result.columns.map((path) => displayPath(path.slice(2))).join(', ');
+  if (result.how === 'unknown') {
+    return failure(NAME, `${name} differs, and no single column accounts for it: ${counts}`, {
+      hint: `blue is untouched; if this is meant: checksums: { ignore-tables: ${yamlList([table])} }`,
+    });
+  }
+  const where =
+    result.how === 'places' ? `the values of ${columns} are the same but in other rows` : `in ${columns}`;
+  return failure(NAME, `${name} differs ${result.how === 'places' ? `(${where})` : where}: ${counts}`, {
+    hint: `blue is untouched; if the migrations are meant to change this: checksums: { ignore-columns: ${yamlList(result.columns)} }`,
+  });
+}
+
+function report(tally: Tally, objects: string): Finding[] {
+  const { findings, skipped } = tally;
+  if (skipped.length > 0) {
+    const message = `not compared: ${skipped.slice(0, 20).join(', ')}${skipped.length > 20 ? ` and ${skipped.length - 20} more` : ''}`;
+    findings.push({
+      check: NAME,
+      severity: 'note',
+      message,
+      ...(skipped.length > 20 ? { detail: skipped.join('\n') } : {}),
+    });
+  }
+  if (findings.some((finding) => finding.severity === 'failure')) return findings;
+  const message =
+    `${plural(tally.rows, 'row')} in ${plural(tally.tables, 'table')} (${plural(tally.columns, 'column')})` +
+    `${objects} have the same checksums on both sides`;
+  return [...findings, { check: NAME, severity: 'ok', message }];
+}

@@ -1,0 +1,61 @@
+import type { CheckContext, Finding } from '../../core/check.ts';
+import type { Path, Table } from '../../core/catalog.ts';
+import { displayPath, parsePath } from '../../util/sql.ts';
+import { didYouMean } from './names.ts';
+
+/** Settles like the work, or fails at once when the signal aborts: a query on a large table takes its time to end. */
+export async function abortable<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', stop, { once: true });
+  const running = work();
+  try {
+    return await Promise.race([running, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    // Whoever ends the connection ends the query; its error has nobody left to tell.
+    running.catch(() => undefined);
+  }
+}
+
+/** Asks both sides at the same time. */
+export async function onBoth<T>(
+  context: CheckContext,
+  work: (side: 'blue' | 'green') => Promise<T>,
+): Promise<{ blue: T; green: T }> {
+  const [blue, green] = await abortable(context.signal, () =>
+    Promise.allSettled([work('blue'), work('green')]),
+  );
+  if (blue.status === 'rejected') throw blue.reason;
+  if (green.status === 'rejected') throw green.reason;
+  return { blue: blue.value, green: green.value };
+}
+
+export const failure = (check: string, message: string, more: Partial<Finding> = {}): Finding => ({
+  check,
+  severity: 'failure',
+  message,
+  ...more,
+});
+
+/** A table that has rows to lose: it is not on green, and nobody said that it would not be. */
+export const missingTable = (check: string, table: Table): Finding =>
+  failure(check, `table ${displayPath(table.path)} of blue is missing on green`, {
+    hint: `if the migrations are meant to drop it: expect: { dropped: [${yamlName(table.path)}] }`,
+  });
+
+export const unknownName = (check: string, option: string, name: string, known: Iterable<Path>): Finding => {
+  const path = parsePath(name);
+  return failure(check, `${option} names ${name}, which matches nothing`, {
+    hint: didYouMean(path ? displayPath(path) : name, known),
+  });
+};
+
+/** A name as it can be pasted into a YAML list in square brackets. */
+export function yamlName(path: Path): string {
+  const name = displayPath(path);
+  return /^[\w.$]+$/.test(name) ? name : `'${name.replaceAll("'", "''")}'`;
+}
+
+export const yamlList = (paths: readonly Path[]): string => `[${paths.map(yamlName).join(', ')}]`;

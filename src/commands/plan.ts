@@ -1,0 +1,24 @@
+import { EXIT, type ExitCode } from '../core/errors.ts';
+import { loadPlaybook } from '../playbook/load.ts';
+import { planText } from '../report/plan.ts';
+import { prepareRun } from '../run/new-run.ts';
+import { redactDeep } from '../util/redact.ts';
+import type { CommandIo } from './io.ts';
+import type { Options } from './registry.ts';
+import { surroundingsOf } from './surroundings.ts';
+
+export async function run(
+  [file]: readonly (string | undefined)[],
+  options: Options<{ json?: true }>,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const around = await surroundingsOf(options);
+  const playbook = await loadPlaybook(file!, around.env);
+  const { plan, drivers } = await prepareRun(playbook, around, false);
+  try {
+    io.out(options.json ? JSON.stringify(redactDeep(plan), null, 2) : planText(plan, io.outStyle));
+  } finally {
+    await drivers.end();
+  }
+  return plan.findings.some(({ severity }) => severity === 'failure') ? EXIT.refused : EXIT.done;
+}

@@ -1,0 +1,110 @@
+import type { ExitCode } from '../core/errors.ts';
+import type { CommandIo, GlobalOptions } from './io.ts';
+
+interface OptionSpec {
+  readonly flags: string;
+  readonly description: string;
+}
+
+/** What the command line needs to know of a command before it is loaded. */
+export interface CommandSpec {
+  readonly name: string;
+  readonly summary: string;
+  readonly arguments?: readonly { readonly name: string; readonly description: string }[];
+  readonly options?: readonly OptionSpec[];
+  /** Loads the command when it is called, so that `--help` is quick. */
+  load(): Promise<CommandModule>;
+}
+
+export interface CommandModule {
+  run(args: readonly (string | undefined)[], options: never, io: CommandIo): Promise<ExitCode>;
+}
+
+export type Options<Own = unknown> = GlobalOptions & Own;
+
+const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
+const optionalRun = [
+  { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
+];
+const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
+const json = { flags: '--json', description: 'print data as JSON on standard output' };
+
+/** Every command, in the order in which help lists them. */
+export const commands: readonly CommandSpec[] = [
+  {
+    name: 'validate',
+    summary: 'Read a playbook and list every mistake in it',
+    arguments: playbook,
+    load: () => import('./validate.ts'),
+  },
+  {
+    name: 'plan',
+    summary: 'Look at blue and print what a run will do; changes nothing',
+    arguments: playbook,
+    options: [json],
+    load: () => import('./plan.ts'),
+  },
+  {
+    name: 'run',
+    summary: 'Clone, migrate, verify, switch, and keep the previous copy',
+    arguments: playbook,
+    options: [
+      yes,
+      { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
+    ],
+    load: () => import('./run.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'Show a run: its steps, what is live, and what can be done next',
+    arguments: optionalRun,
+    options: [json],
+    load: () => import('./status.ts'),
+  },
+  { name: 'runs', summary: 'List all runs', options: [json], load: () => import('./runs.ts') },
+  {
+    name: 'swap-back',
+    summary: 'Make the previous copy live again',
+    arguments: optionalRun,
+    options: [
+      yes,
+      { flags: '--accept-data-loss', description: 'go back although rows were written since the switch' },
+    ],
+    load: () => import('./swap-back.ts'),
+  },
+  {
+    name: 'retire',
+    summary: 'Drop the previous copy of a run',
+    arguments: optionalRun,
+    options: [
+      {
+        flags: '--confirm <name>',
+        description: "the previous copy's name, instead of typing it at the terminal",
+      },
+    ],
+    load: () => import('./retire.ts'),
+  },
+  {
+    name: 'abort',
+    summary: 'Put everything back after a run whose process died',
+    arguments: optionalRun,
+    load: () => import('./abort.ts'),
+  },
+  {
+    name: 'migrate',
+    summary: 'Work with a folder of SQL migrations on any database',
+    arguments: [{ name: '<action>', description: 'status, up, or down' }],
+    options: [
+      { flags: '-d, --directory <folder>', description: 'the folder with the versioned files' },
+      {
+        flags: '--variable <name>',
+        description: 'environment variable with the connection string (default: DATABASE_URL)',
+      },
+      { flags: '--table <name>', description: 'the version table (default: public.cutover_migrations)' },
+      { flags: '--steps <count>', description: 'down: how many migrations to take back (default: 1)' },
+      { flags: '--to <version>', description: 'down: take back everything after this version' },
+      json,
+    ],
+    load: () => import('./migrate.ts'),
+  },
+];

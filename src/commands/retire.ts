@@ -1,0 +1,39 @@
+import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
+import { reopen } from '../run/reopen.ts';
+import { previousCopy, retire } from '../run/retire.ts';
+import { askText } from './ask.ts';
+import type { CommandIo } from './io.ts';
+import type { Options } from './registry.ts';
+import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
+
+const PHASES = ['completed', 'swapped back', 'retiring'] as const;
+
+export async function run(
+  [named]: readonly (string | undefined)[],
+  options: Options<{ confirm?: string }>,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const store = storeOf(options);
+  const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
+  const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
+  try {
+    const { name } = await previousCopy(reopened);
+    if (options.confirm === undefined && !io.interactive) {
+      throw new RefusedError(`dropping ${name} needs its name, and there is no terminal to type it at`, {
+        hint: `cutover retire ${chosen.run} --confirm ${shellWord(name)}`,
+      });
+    }
+    const typed =
+      options.confirm ?? (await askText(`This drops database ${name} for good. Type its name to go on:`));
+    if (typed !== name)
+      throw new RefusedError(`that is not the name; ${name} stays`, { hint: 'nothing was dropped' });
+    await retire(reopened, io.operator, name);
+    io.err(`Database ${name} was dropped. Run ${chosen.run} is retired.`);
+    return EXIT.done;
+  } finally {
+    await reopened.end();
+  }
+}
+
+const shellWord = (text: string): string =>
+  /^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

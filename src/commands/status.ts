@@ -1,0 +1,17 @@
+import { EXIT, type ExitCode } from '../core/errors.ts';
+import { runText } from '../report/run.ts';
+import { nextFor } from '../run/reopen.ts';
+import type { CommandIo } from './io.ts';
+import type { Options } from './registry.ts';
+import { chooseRun, storeOf } from './surroundings.ts';
+
+/** What the journal says; asks no server. */
+export async function run(
+  [named]: readonly (string | undefined)[],
+  options: Options<{ json?: true }>,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const state = await chooseRun(storeOf(options), named);
+  io.out(options.json ? JSON.stringify(state, null, 2) : runText(state, nextFor(state), io.outStyle));
+  return EXIT.done;
+}

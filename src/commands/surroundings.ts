@@ -1,0 +1,41 @@
+import { resolve } from 'node:path';
+import { UsageError } from '../core/errors.ts';
+import { fold, type RunState } from '../journal/fold.ts';
+import { FileJournalStore } from '../journal/file.ts';
+import type { JournalStore } from '../journal/journal.ts';
+import { readEnvironment, type Environment } from '../playbook/environment.ts';
+import type { Surroundings } from '../run/open.ts';
+import type { GlobalOptions } from './io.ts';
+
+export async function surroundingsOf(options: GlobalOptions): Promise<Surroundings & { env: Environment }> {
+  const env = await readEnvironment(options.envFile ?? []);
+  return { env, variables: env.variables, resolve: env.resolve, stateFolder: resolve(options.state) };
+}
+
+export const storeOf = (options: GlobalOptions): JournalStore => new FileJournalStore(resolve(options.state));
+
+/** The run that was meant: by its id or the beginning of it; the latest one that satisfies `fits` when none was named. */
+export async function chooseRun(
+  store: JournalStore,
+  named: string | undefined,
+  fits: (state: RunState) => boolean = () => true,
+): Promise<RunState> {
+  const runs = await store.list();
+  if (named !== undefined) {
+    const matches = runs.filter((run) => run.startsWith(named));
+    if (matches.length === 1) return fold(await store.read(matches[0]!));
+    throw new UsageError(
+      matches.length === 0
+        ? `there is no run ${named}`
+        : `${named} is the beginning of ${matches.length} runs`,
+      { hint: 'see the runs there are: cutover runs' },
+    );
+  }
+  for (const run of runs.toReversed()) {
+    const state = fold(await store.read(run));
+    if (fits(state)) return state;
+  }
+  throw new UsageError(runs.length === 0 ? 'there are no runs yet' : 'no run fits: name the one you mean', {
+    hint: 'see the runs there are: cutover runs',
+  });
+}

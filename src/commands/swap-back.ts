@@ -1,0 +1,62 @@
+import type { WriteReport } from '../core/database.ts';
+import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
+import { fold } from '../journal/fold.ts';
+import { runText } from '../report/run.ts';
+import { executionOf, nextFor, reopen } from '../run/reopen.ts';
+import { describeWrites, swapBack } from '../run/swap-back.ts';
+import { LineScreen } from '../run/lines.ts';
+import { formatDuration } from '../util/units.ts';
+import { askYesNo } from './ask.ts';
+import type { CommandIo } from './io.ts';
+import type { Options } from './registry.ts';
+import { withSignals } from './signals.ts';
+import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
+
+type SwapBackOptions = Options<{ yes?: true; acceptDataLoss?: true }>;
+
+const PHASES = ['completed', 'swapping back'] as const;
+
+export async function run(
+  [named]: readonly (string | undefined)[],
+  options: SwapBackOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const store = storeOf(options);
+  const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
+  if (!options.yes && !io.interactive) {
+    throw new RefusedError('a swap back asks first, and there is no terminal to ask at', {
+      hint: `cutover swap-back ${chosen.run} --yes`,
+    });
+  }
+  return withSignals(io.err, async (signal) => {
+    const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
+    try {
+      const execution = executionOf(reopened, new LineScreen((line) => io.err(line)), signal);
+      const { ms, writes } = await swapBack(reopened, execution, {
+        operator: io.operator,
+        acceptDataLoss: options.acceptDataLoss === true,
+        confirm: (found) => confirm(found, options, io),
+      });
+      const state = fold(await reopened.journal.read());
+      io.err(`Swapped back in ${formatDuration(ms)}. ${describeLoss(writes)}\n`);
+      io.err(runText(state, nextFor(state), io.errStyle));
+      return EXIT.done;
+    } finally {
+      await reopened.end();
+    }
+  });
+}
+
+async function confirm(writes: WriteReport, options: SwapBackOptions, io: CommandIo): Promise<boolean> {
+  io.err(describeLoss(writes));
+  return options.yes === true || (await askYesNo('Swap back now? The previous copy becomes live'));
+}
+
+function describeLoss(writes: WriteReport): string {
+  const lines = describeWrites(writes);
+  if (lines.length === 0) return 'Nothing was written since the switch: nothing is lost.';
+  return [
+    'Written since the switch, and not in the previous copy:',
+    ...lines.map((line) => `  ${line}`),
+  ].join('\n');
+}

@@ -1,0 +1,66 @@
+import type { Facts, Privilege, Setting } from '../../core/database.ts';
+import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+
+/**
+ * Statements that give `name` everything of blue that `CREATE DATABASE … TEMPLATE` leaves behind: privileges,
+ * connection limit, settings for all roles and per role. The comment follows at the switch, because until then
+ * the copy carries the run's mark there.
+ */
+export function carryStatements(blue: Facts['blue'], name: string): string[] {
+  const database = quoteIdentifier(name);
+  const statements = privilegeStatements(database, blue.owner, blue.privileges);
+  if (blue.connectionLimit !== -1) {
+    statements.push(`ALTER DATABASE ${database} WITH CONNECTION LIMIT ${blue.connectionLimit}`);
+  }
+  for (const setting of blue.settings) statements.push(settingStatement(database, setting));
+  return statements;
+}
+
+function privilegeStatements(
+  database: string,
+  owner: string,
+  privileges: readonly Privilege[] | undefined,
+): string[] {
+  if (privileges === undefined) return [];
+  const statements = [
+    `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
+    `REVOKE ALL ON DATABASE ${database} FROM ${quoteIdentifier(owner)}`,
+  ];
+  // A grant that rests on somebody's grant option must come after it: the owner's own grants first.
+  const ordered = [...privileges].sort((a, b) => Number(a.grantor !== owner) - Number(b.grantor !== owner));
+  for (const { grantee, grantor, privilege, grantable } of ordered) {
+    const to = grantee === '' ? 'PUBLIC' : quoteIdentifier(grantee);
+    const grant = `GRANT ${privilege} ON DATABASE ${database} TO ${to}${grantable ? ' WITH GRANT OPTION' : ''}`;
+    if (grantor === owner) statements.push(grant);
+    else statements.push(`SET ROLE ${quoteIdentifier(grantor)}; ${grant}; RESET ROLE`);
+  }
+  return statements;
+}
+
+// Their stored value is a list of quoted names already; one string constant around it would make it a single name.
+const LISTS = new Set([
+  'local_preload_libraries',
+  'search_path',
+  'session_preload_libraries',
+  'shared_preload_libraries',
+  'temp_tablespaces',
+  'unix_socket_directories',
+]);
+
+function settingStatement(database: string, { role, name, value }: Setting): string {
+  const target =
+    role === '' ? `DATABASE ${database}` : `ROLE ${quoteIdentifier(role)} IN DATABASE ${database}`;
+  const values = LISTS.has(name.toLowerCase())
+    ? splitList(value).map(quoteLiteral).join(', ')
+    : quoteLiteral(value);
+  return `ALTER ${target} SET ${name.split('.').map(quoteIdentifier).join('.')} TO ${values === '' ? "''" : values}`;
+}
+
+/** Elements of a stored list setting: names, double-quoted where needed, with commas between them. */
+export function splitList(value: string): string[] {
+  const elements: string[] = [];
+  for (const match of value.matchAll(/\s*(?:"((?:[^"]|"")*)"|([^,"\s]+))\s*(?:,|$)/g)) {
+    elements.push(match[1] === undefined ? match[2]! : match[1].replaceAll('""', '"'));
+  }
+  return elements;
+}

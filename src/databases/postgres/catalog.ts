@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import type { Catalog, CatalogObject, Column, Table } from '../../core/catalog.ts';
+import * as others from './catalog-others.ts';
+import * as parts from './catalog-parts.ts';
+import * as relations from './catalog-relations.ts';
+
+/** Runs one statement and gives its rows with values as the server's text. */
+export type Ask = (sql: string) => Promise<Record<string, string | null>[]>;
+
+const { dataTables, ...relationQueries } = relations;
+
+/** A handful of queries over whole system catalogues: the number of round trips does not depend on the schema's size. */
+const queries: readonly string[] = [
+  ...Object.values(relationQueries),
+  ...Object.values(parts),
+  ...Object.values(others),
+];
+
+/**
+ * Reads all of the user's objects. The definitions hold no object ids and, because the session's search path is
+ * empty, only qualified names: equal text means equal object, on every server.
+ */
+export async function readCatalog(ask: Ask): Promise<Catalog> {
+  const objects: CatalogObject[] = [];
+  for (const sql of queries) {
+    for (const row of await ask(sql)) {
+      objects.push({
+        kind: row['kind']!,
+        path: JSON.parse(row['path']!),
+        definition: row['definition'] ?? '',
+      });
+    }
+  }
+  const tables = (await ask(dataTables)).map((row): Table => ({
+    path: JSON.parse(row['path']!) as [string, string],
+    columns: JSON.parse(row['columns']!) as Column[],
+    estimatedRows: Number(row['estimated']),
+    partitioned: row['partitioned'] === 't',
+  }));
+  return {
+    objects: sorted(objects, (object) => [object.kind, ...object.path]),
+    tables: sorted(tables, (table) => table.path),
+  };
+}
+
+/** Sorts by code units, which do not depend on a locale. NUL cannot be in a name, so it keeps parts apart. */
+function sorted<T>(entries: readonly T[], key: (entry: T) => readonly string[]): T[] {
+  return entries
+    .map((entry) => ({ entry, key: key(entry).join('\0') }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ entry }) => entry);
+}
+
+/** SHA-256 over all objects: two databases with one fingerprint have the same schema. Rows do not count. */
+export function catalogFingerprint(catalog: Catalog): string {
+  const hash = createHash('sha256');
+  for (const { kind, path, definition } of catalog.objects) {
+    hash.update(JSON.stringify([kind, path, definition])).update('\n');
+  }
+  return hash.digest('hex');
+}

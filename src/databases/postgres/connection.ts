@@ -1,0 +1,173 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, type QueryResult, type QueryResultRow } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import { messageOf, RefusedError, StepError } from '../../core/errors.ts';
+import { addSecretsOfUrl } from '../../util/redact.ts';
+import { withDatabase, withoutDriver } from '../../util/url.ts';
+
+/** How to reach a server; the password is in here. */
+export interface Address {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly application: string;
+}
+
+const CONNECT_MS = 10_000;
+
+/** Reads a connection string; the environment's PGHOST, PGPORT and .pgpass count as they do for psql. */
+export function addressOf(rawUrl: string, application: string): Address {
+  const url = withoutDriver(rawUrl);
+  addSecretsOfUrl(url);
+  const config = parseIntoClientConfig(url);
+  return {
+    url,
+    host: config.host ?? process.env['PGHOST'] ?? 'localhost',
+    port: Number(config.port ?? process.env['PGPORT'] ?? 5432),
+    application,
+  };
+}
+
+/** One connection. It remembers that it was lost, and says so on the next query instead of crashing the process. */
+export class Connection {
+  readonly client: Client;
+  readonly pid: number;
+  #lost: Error | undefined;
+
+  private constructor(client: Client, pid: number) {
+    this.client = client;
+    this.pid = pid;
+    client.on('error', (error) => (this.#lost ??= error));
+    client.on('end', () => (this.#lost ??= new Error('the connection was closed')));
+  }
+
+  /** Throws StepError with the server's words; `code` of the cause is SQLSTATE or errno. */
+  static async open(address: Address, database: string): Promise<Connection> {
+    const client = new Client({
+      ...parseIntoClientConfig(withDatabase(address.url, database)),
+      application_name: address.application,
+      connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true,
+    });
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      return new Connection(client, rows[0]!.pid);
+    } catch (cause) {
+      await client.end().catch(() => undefined);
+      throw new StepError(
+        `cannot connect to ${database} on ${address.host}:${address.port}: ${connectMessage(cause)}`,
+        {
+          cause,
+          hint: connectHint(cause, address),
+        },
+      );
+    }
+  }
+
+  get lost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  async query<R extends QueryResultRow = Record<string, unknown>>(
+    sql: string,
+    parameters?: readonly unknown[],
+  ): Promise<R[]> {
+    if (this.#lost)
+      throw new StepError(`the connection to the server was lost: ${this.#lost.message}`, {
+        cause: this.#lost,
+      });
+    const result: unknown = await this.client.query<R>(sql, parameters as unknown[] | undefined);
+    // Several statements in one text give several results: the last one's rows count.
+    return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
+  }
+
+  async end(): Promise<void> {
+    await this.client.end().catch(() => undefined);
+  }
+}
+
+/** SQLSTATE of a server's error, or errno of a failed connection. */
+export function codeOf(error: unknown): string | undefined {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const { code } = current as { code?: unknown };
+    if (typeof code === 'string') return code;
+    if (current instanceof AggregateError && current.errors.length > 0) return codeOf(current.errors[0]);
+  }
+  return undefined;
+}
+
+function connectMessage(cause: unknown): string {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return messageOf(cause.errors[0]);
+  return messageOf(cause);
+}
+
+function connectHint(cause: unknown, address: Address): string {
+  const code = codeOf(cause);
+  if (code === '28P01' || code === '28000') return 'check user and password in the connection string';
+  if (code === '3D000') return 'check the database name in the connection string';
+  if (code === 'ENOTFOUND') return 'check the host in the connection string';
+  return `is the server running, and does it listen on ${address.host}:${address.port}?`;
+}
+
+// Server starting up or shutting down, or not there yet.
+const PASSING = new Set(['57P01', '57P02', '57P03', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
+
+/** Connects, and goes on trying for `patience` milliseconds while the server is only just away. */
+export async function openPatiently(
+  address: Address,
+  database: string,
+  patience: number,
+): Promise<Connection> {
+  const deadline = Date.now() + patience;
+  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+    try {
+      return await Connection.open(address, database);
+    } catch (error) {
+      if (!PASSING.has(codeOf(error) ?? '') || Date.now() + pause > deadline) throw error;
+      await sleep(pause);
+    }
+  }
+}
+
+/** A connection outside of blue and green: `postgres`, or `template1` where an administrator removed it. */
+export async function openMaintenance(address: Address, patience: number): Promise<Connection> {
+  try {
+    return await openPatiently(address, 'postgres', patience);
+  } catch (error) {
+    if (codeOf(error) !== '3D000') throw error;
+    return openPatiently(address, 'template1', patience);
+  }
+}
+
+/** Runs `work` and cancels what the connection is executing when the signal fires; then throws the signal's reason. */
+export async function cancellable<T>(
+  connection: Connection,
+  address: Address,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const cancel = (): void => {
+    void (async () => {
+      const helper = await openMaintenance(address, 0);
+      try {
+        await helper.query('select pg_cancel_backend($1)', [connection.pid]);
+      } finally {
+        await helper.end();
+      }
+    })().catch(() => undefined);
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+export const refuse = (message: string, hint: string): RefusedError => new RefusedError(message, { hint });

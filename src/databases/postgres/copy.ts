@@ -1,0 +1,111 @@
+import type { ClonePlan, Mark, WorkControl } from '../../core/database.ts';
+import { StepError } from '../../core/errors.ts';
+import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+import { cancellable, codeOf, type Address, type Connection } from './connection.ts';
+import { formatMark, parseMark } from './mark.ts';
+
+export interface Found {
+  readonly oid: number;
+  readonly name: string;
+  readonly open: boolean;
+  readonly comment: string | undefined;
+}
+
+const FIND = `select oid::int8::float8 as oid, datname as name, datallowconn as open,
+  shobj_description(oid, 'pg_database') as comment from pg_database where `;
+
+async function findBy(admin: Connection, condition: string, value: unknown): Promise<Found | undefined> {
+  const [row] = await admin.query<{ oid: number; name: string; open: boolean; comment: string | null }>(
+    FIND + condition,
+    [value],
+  );
+  return row && { ...row, comment: row.comment ?? undefined };
+}
+
+export const findByOid = (admin: Connection, oid: number): Promise<Found | undefined> =>
+  findBy(admin, 'oid = $1', oid);
+export const findByName = (admin: Connection, name: string): Promise<Found | undefined> =>
+  findBy(admin, 'datname = $1', name);
+
+/** Finds the copy of a run by its mark, or by the name that only a run's unfinished copy has. */
+export async function findCopy(admin: Connection, run: string, interim: string): Promise<Found | undefined> {
+  const unfinished = await findByName(admin, interim);
+  if (unfinished) return unfinished;
+  const marked = await admin.query<{ oid: number; name: string; open: boolean; comment: string }>(
+    `${FIND} shobj_description(oid, 'pg_database') like 'cutover run=%'`,
+  );
+  return marked.find((row) => {
+    const mark = parseMark(row.comment);
+    return mark?.run === run && mark.as === 'copy';
+  });
+}
+
+/**
+ * Executes a clone. The copy is known as this run's from its first instant: by its name until it is marked, by the
+ * mark from then on.
+ */
+export async function makeCopy(
+  admin: Connection,
+  address: Address,
+  plan: ClonePlan,
+  run: string,
+  control: WorkControl,
+): Promise<number> {
+  await cancellable(admin, address, control.signal, () => admin.query(plan.create).catch(explainCreate));
+  for (const statement of copySteps(plan, run)) {
+    control.signal.throwIfAborted();
+    await admin.query(statement).catch(explainName(plan.name));
+  }
+  const found = await findByName(admin, plan.name);
+  if (!found) throw new StepError(`the copy ${plan.name} was made and has gone; has somebody dropped it?`);
+  return found.oid;
+}
+
+/** What follows CREATE DATABASE, in order; also printed in the plan. */
+export const copySteps = (plan: ClonePlan, run: string): string[] => [
+  `COMMENT ON DATABASE ${quoteIdentifier(plan.interim)} IS ${quoteLiteral(formatMark({ run, as: 'copy' }))}`,
+  `ALTER DATABASE ${quoteIdentifier(plan.interim)} RENAME TO ${quoteIdentifier(plan.name)}`,
+  ...plan.carry,
+];
+
+function explainCreate(cause: unknown): never {
+  if (codeOf(cause) === '55006') {
+    throw new StepError('the template clone found another session in blue', {
+      cause,
+      hint: 'run again; if it goes on, look for what reconnects without end: select * from pg_stat_activity',
+    });
+  }
+  throw cause;
+}
+
+function explainName(name: string): (cause: unknown) => never {
+  return (cause) => {
+    if (codeOf(cause) !== '42P04') throw cause;
+    throw new StepError(`the name ${name} was taken while the clone was made`, {
+      cause,
+      hint: 'choose another name: green: NAME in the playbook, or drop the database of that name',
+    });
+  };
+}
+
+/** Drops a database that carries the expected mark; anything else is left alone with an error that says so. */
+export async function dropMarked(
+  admin: Connection,
+  found: Found,
+  expected: Mark,
+  interim: string,
+): Promise<void> {
+  const mark = parseMark(found.comment);
+  const ours = found.name === interim || (mark?.run === expected.run && mark.as === expected.as);
+  if (!ours) {
+    throw new StepError(
+      `database ${found.name} does not carry the mark of run ${expected.run}; it is left alone`,
+      {
+        hint: `its comment is ${found.comment === undefined ? 'empty' : JSON.stringify(found.comment)}; if it is to go, drop it by hand`,
+      },
+    );
+  }
+  const database = quoteIdentifier(found.name);
+  await admin.query(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`);
+  await admin.query(`DROP DATABASE ${database} WITH (FORCE)`);
+}

@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, StepError } from '../../core/errors.ts';
+import type { BlueSource } from '../../core/playbook.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
+import { embeddedBinaries } from './binaries.ts';
+import { startCluster, type Cluster } from './cluster.ts';
+import { addressOf, Connection } from './connection.ts';
+import { findByName } from './copy.ts';
+
+type EmbeddedSource = Extract<BlueSource, { kind: 'embedded' }>;
+
+export interface EmbeddedServer {
+  /** Connection string to blue; secret. */
+  readonly url: string;
+  /** Set when the server goes on running after the command: how a person can connect. */
+  readonly stays: string | undefined;
+  end(): Promise<void>;
+}
+
+/** Starts the embedded server in `home` and loads the fixture when its database is not there yet. */
+export async function openEmbedded(source: EmbeddedSource, home: string): Promise<EmbeddedServer> {
+  const cluster = await startCluster({ binaries: await embeddedBinaries(), home });
+  try {
+    await ensureDatabase(cluster, source);
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return {
+    url: cluster.url(source.database),
+    stays: source.stay
+      ? `psql -h ${cluster.host} -p ${cluster.port} -U postgres; the password is in ${cluster.folder}/password`
+      : undefined,
+    end: () => (source.stay ? cluster.release() : cluster.stop()),
+  };
+}
+
+/** Loads a fixture under another name first: a database of blue's name is always a whole one. */
+async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise<void> {
+  const address = addressOf(cluster.url('postgres'), 'cutover fixture');
+  const admin = await Connection.open(address, 'postgres');
+  try {
+    if (await findByName(admin, source.database)) return;
+    const loading = `loading_${randomBytes(4).toString('hex')}`;
+    await admin.query(`CREATE DATABASE ${quoteIdentifier(loading)}`);
+    try {
+      if (source.fixture !== undefined) await loadFixture(cluster, loading, source.fixture);
+      await admin.query(
+        `ALTER DATABASE ${quoteIdentifier(loading)} RENAME TO ${quoteIdentifier(source.database)}`,
+      );
+    } catch (error) {
+      await admin
+        .query(`DROP DATABASE IF EXISTS ${quoteIdentifier(loading)} WITH (FORCE)`)
+        .catch(() => undefined);
+      throw error;
+    }
+  } finally {
+    await admin.end();
+  }
+}
+
+async function loadFixture(cluster: Cluster, database: string, folder: string): Promise<void> {
+  const connection = await Connection.open(addressOf(cluster.url(database), 'cutover fixture'), database);
+  try {
+    const { load } = JSON.parse(await readFile(join(folder, 'fixture.json'), 'utf8')) as { load: string[] };
+    for (const file of load) await loadFile(connection, join(folder, file));
+    await connection.query('ANALYZE');
+  } finally {
+    await connection.end();
+  }
+}
+
+async function loadFile(connection: Connection, path: string): Promise<void> {
+  try {
+    await connection.query(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new StepError(`the fixture cannot be loaded: ${messageOf(cause)}`, { where: path, cause });
+  }
+}

@@ -1,0 +1,70 @@
+import { RefusedError, StepError } from '../../core/errors.ts';
+import { openMaintenance, type Address, type Connection } from './connection.ts';
+
+// "cutover" in the two-key space of advisory locks; the second key is the database's object id.
+const SPACE = 0x6375746f;
+
+/** One run for one database at a time: an advisory lock, held as long as this session lives. */
+export class RunLock {
+  readonly #connection: Connection;
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  static async take(address: Address, oids: readonly number[], patience: number): Promise<RunLock> {
+    const connection = await openMaintenance(address, patience);
+    try {
+      for (const oid of oids) await takeOne(connection, oid);
+      return new RunLock(connection);
+    } catch (error) {
+      await connection.end();
+      throw error;
+    }
+  }
+
+  /** Throws when the session that holds the lock has gone: then somebody else may have it. */
+  async assertHeld(): Promise<void> {
+    try {
+      await this.#connection.query('select 1');
+    } catch (cause) {
+      throw new StepError('the session that holds the run lock was lost', { cause, hint: 'run again' });
+    }
+  }
+
+  get pid(): number {
+    return this.#connection.pid;
+  }
+
+  release(): Promise<void> {
+    return this.#connection.end();
+  }
+}
+
+async function takeOne(connection: Connection, oid: number): Promise<void> {
+  // Advisory lock keys are signed; object ids are not.
+  const key = oid > 0x7fffffff ? oid - 0x100000000 : oid;
+  const [row] = await connection.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+    SPACE,
+    key,
+  ]);
+  if (row!.taken) return;
+  const [holder] = await connection.query<{
+    pid: number;
+    application: string;
+    address: string;
+    since: string;
+  }>(
+    `select a.pid, a.application_name as application, coalesce(host(a.client_addr), 'a local socket') as address,
+            to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' as since
+     from pg_locks l join pg_stat_activity a on a.pid = l.pid
+     where l.locktype = 'advisory' and l.classid::int8 = $1 and l.objid::int8 = $2 and l.objsubid = 2 and l.granted`,
+    [SPACE, oid],
+  );
+  throw new RefusedError(
+    holder
+      ? `another run works on this database: ${holder.application} from ${holder.address} since ${holder.since} (pid ${holder.pid})`
+      : 'another run works on this database',
+    { hint: 'wait until it has finished; see it with: cutover runs' },
+  );
+}

@@ -1,0 +1,253 @@
+import type * as core from '../../core/database.ts';
+import type { Reader } from '../../core/catalog.ts';
+import { RefusedError, StepError } from '../../core/errors.ts';
+import type { MigrationTarget } from '../../core/migrator.ts';
+import type { LongTransactions, Playbook } from '../../core/playbook.ts';
+import type { Side } from '../../core/side.ts';
+import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+import { withDatabase } from '../../util/url.ts';
+import { chooseStrategy, planClone } from './clone-plan.ts';
+import { addressOf, Connection, openMaintenance, openPatiently, type Address } from './connection.ts';
+import { copySteps, dropMarked, findByName, findByOid, findCopy, makeCopy, type Found } from './copy.ts';
+import { readFacts } from './facts.ts';
+import { closeDatabase } from './fence.ts';
+import { RunLock } from './lock.ts';
+import { formatMark, interimName, parseMark } from './mark.ts';
+import { createReader, prepareReaderSession } from './reader.ts';
+import { renameStatement, renameTogether } from './rename.ts';
+import { readBaseline, readWrites } from './writes.ts';
+
+interface OpenReader {
+  readonly connection: Connection;
+  readonly reader: Reader;
+}
+
+export interface PostgresOptions {
+  /** Connection string of blue; secret. */
+  readonly url: string;
+  readonly run: string;
+  /** Milliseconds for which a server that is just away is waited for. */
+  readonly patience?: number;
+}
+
+/** A PostgreSQL server with blue and its copy on it. */
+export class Postgres implements core.Database {
+  readonly address: Address;
+  readonly #run: string;
+  readonly #oids = new Map<Side, number>();
+  readonly #readers = new Map<Side, OpenReader>();
+  #patience: number;
+  #admin: Connection | undefined;
+  #lock: RunLock | undefined;
+
+  constructor(options: PostgresOptions) {
+    this.#run = options.run;
+    this.address = addressOf(options.url, `cutover ${options.run}`);
+    this.#patience = options.patience ?? 5000;
+  }
+
+  setPatience(ms: number): void {
+    this.#patience = ms;
+  }
+
+  planClone(facts: core.Facts, green: string, strategy: Playbook['clone']['strategy']): core.PlannedClone {
+    const choice = chooseStrategy(facts, strategy);
+    const plan = planClone(facts, green, this.#run, choice);
+    return {
+      plan,
+      does: [plan.create, ...copySteps(plan, this.#run)],
+      reason: choice.reason,
+      estimate: choice.estimate,
+    };
+  }
+
+  planClose(name: string): string[] {
+    return [
+      `ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`,
+      `pg_terminate_backend(…) for every other session in ${name}`,
+    ];
+  }
+
+  planRename(moves: readonly { from: string; to: string }[]): string[] {
+    return ['BEGIN', ...moves.map(renameStatement), 'COMMIT'];
+  }
+
+  async has(name: string): Promise<boolean> {
+    return (await findByName(await this.#maintenance(), name)) !== undefined;
+  }
+
+  bind(side: Side, oid: number): void {
+    this.#oids.set(side, oid);
+  }
+
+  /** Binds a side by the database's name; throws RefusedError when there is none. */
+  async bindByName(side: Side, name: string): Promise<void> {
+    const found = await findByName(await this.#maintenance(), name);
+    if (!found) {
+      throw new RefusedError(`there is no database ${name} on ${this.address.host}:${this.address.port}`, {
+        hint: 'check the database name in the connection string',
+      });
+    }
+    this.bind(side, found.oid);
+  }
+
+  /** `system_identifier`: the same server, whatever its address. */
+  async identity(): Promise<{ identifier: string }> {
+    const admin = await this.#maintenance();
+    const [row] = await admin.query<{ identifier: string }>(
+      'select system_identifier::text as identifier from pg_control_system()',
+    );
+    return row!;
+  }
+
+  async inspect(): Promise<core.Facts> {
+    const blue = await this.#found('blue');
+    const pids = [...this.#readers.values()].map(({ connection }) => connection.pid);
+    return readFacts(await this.#maintenance(), blue.oid, pids, () => this.#connect(blue.name));
+  }
+
+  async lock(): Promise<void> {
+    this.#lock ??= await RunLock.take(this.address, [...this.#oids.values()], this.#patience);
+  }
+
+  async assertLocked(): Promise<void> {
+    if (!this.#lock) throw new StepError('the run lock is not held');
+    await this.#lock.assertHeld();
+  }
+
+  async state(side: Side): Promise<core.SideState | undefined> {
+    const found = await this.#find(side);
+    return found && { name: found.name, oid: found.oid, closed: !found.open, mark: parseMark(found.comment) };
+  }
+
+  async close(side: Side, long: LongTransactions, control: core.WorkControl): Promise<void> {
+    const found = await this.#found(side);
+    // The reader must be there before the door closes; afterwards nobody gets in, the tool neither.
+    const reader = found.open ? await this.#reader(side, found) : this.#readers.get(side);
+    const ownPids = reader ? [reader.connection.pid] : [];
+    await closeDatabase({
+      admin: await this.#maintenance(),
+      oid: found.oid,
+      name: found.name,
+      ownPids,
+      long,
+      control,
+    });
+  }
+
+  async open(side: Side): Promise<void> {
+    const found = await this.#found(side);
+    const admin = await this.#maintenance();
+    await admin.query(`ALTER DATABASE ${quoteIdentifier(found.name)} WITH ALLOW_CONNECTIONS true`);
+  }
+
+  async clone(plan: core.ClonePlan, control: core.WorkControl): Promise<{ oid: number }> {
+    // A template must have no session but the one that copies it: the clone runs on blue's own reader.
+    const reader = this.#readers.get('blue');
+    if (!reader) throw new StepError('blue must be closed before it is cloned');
+    await reader.connection.query('SET default_transaction_read_only = off');
+    const oid = await makeCopy(reader.connection, this.address, plan, this.#run, control);
+    await reader.connection.query('SET default_transaction_read_only = on');
+    this.bind('green', oid);
+    return { oid };
+  }
+
+  async drop(side: Side, as: core.Mark['as']): Promise<boolean> {
+    const admin = await this.#maintenance();
+    const interim = interimName(this.#run);
+    const found =
+      (await this.#find(side)) ?? (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
+    if (!found) return false;
+    await this.#releaseReader(side);
+    await dropMarked(admin, found, { run: this.#run, as }, interim);
+    return true;
+  }
+
+  async mark(side: Side, mark: core.Mark['as'] | undefined, comment: string | undefined): Promise<void> {
+    const { name } = await this.#found(side);
+    const text = mark ? formatMark({ run: this.#run, as: mark }) : comment;
+    const admin = await this.#maintenance();
+    await admin.query(
+      `COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${text === undefined ? 'NULL' : quoteLiteral(text)}`,
+    );
+  }
+
+  async rename(moves: readonly { side: Side; from: string; to: string }[]): Promise<void> {
+    const bound = await Promise.all(
+      moves.map(async ({ side, ...move }) => ({ ...move, oid: (await this.#found(side)).oid })),
+    );
+    await renameTogether(await this.#maintenance(), bound);
+  }
+
+  async reader(side: Side): Promise<Reader> {
+    const held = this.#readers.get(side);
+    return (held && !held.connection.lost ? held : await this.#reader(side, await this.#found(side))).reader;
+  }
+
+  async releaseReaders(): Promise<void> {
+    for (const side of ['blue', 'green'] as const) await this.#releaseReader(side);
+  }
+
+  async baseline(side: Side): Promise<core.Baseline> {
+    const reader = await this.reader(side);
+    return readBaseline(this.#readers.get(side)!.connection, reader);
+  }
+
+  async writesSince(side: Side, baseline: core.Baseline): Promise<core.WriteReport> {
+    const reader = await this.reader(side);
+    return readWrites(this.#readers.get(side)!.connection, reader, baseline);
+  }
+
+  async migrationTarget(side: Side): Promise<MigrationTarget> {
+    const { name } = await this.#found(side);
+    return { name, url: await this.url(side), session: () => this.#connect(name) };
+  }
+
+  async url(side: Side): Promise<string> {
+    return withDatabase(this.address.url, (await this.#found(side)).name);
+  }
+
+  async end(): Promise<void> {
+    await this.releaseReaders();
+    await this.#admin?.end();
+    await this.#lock?.release();
+    this.#admin = this.#lock = undefined;
+  }
+
+  #connect(name: string): Promise<Connection> {
+    return openPatiently(this.address, name, this.#patience);
+  }
+
+  async #maintenance(): Promise<Connection> {
+    if (!this.#admin || this.#admin.lost) this.#admin = await openMaintenance(this.address, this.#patience);
+    return this.#admin;
+  }
+
+  async #reader(side: Side, found: Found): Promise<OpenReader> {
+    await this.#releaseReader(side);
+    const connection = await this.#connect(found.name);
+    await prepareReaderSession(connection.client);
+    const opened = { connection, reader: createReader(connection.client) };
+    this.#readers.set(side, opened);
+    return opened;
+  }
+
+  async #releaseReader(side: Side): Promise<void> {
+    await this.#readers.get(side)?.connection.end();
+    this.#readers.delete(side);
+  }
+
+  async #find(side: Side): Promise<Found | undefined> {
+    const oid = this.#oids.get(side);
+    return oid === undefined ? undefined : findByOid(await this.#maintenance(), oid);
+  }
+
+  async #found(side: Side): Promise<Found> {
+    const found = await this.#find(side);
+    if (!found)
+      throw new StepError(`${side}'s database is not on the server any more`, {
+        hint: 'has somebody dropped it?',
+      });
+    return found;
+  }
+}

@@ -1,0 +1,149 @@
+import { mkdir, open, readdir, readFile, stat, truncate, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Event, EventBody } from '../core/event.ts';
+import { CutoverError, EXIT, messageOf, RefusedError, UsageError } from '../core/errors.ts';
+import { syncFolder } from '../util/atomic-file.ts';
+import { redactDeep } from '../util/redact.ts';
+import type { Journal, JournalStore } from './journal.ts';
+
+/** The journal cannot be written or read. A run without a journal must not go on. */
+export class JournalError extends CutoverError {
+  override readonly exit = EXIT.unwound;
+}
+
+/**
+ * Journals in a folder: `runs/RUN/journal.jsonl`, one event a line, appended and fsynced. A crash in the middle of an
+ * append leaves a torn last line, which is cut off when the journal is opened again. Format: docs/formats.md.
+ */
+export class FileJournalStore implements JournalStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = join(folder, 'runs');
+  }
+
+  async create(run: string): Promise<Journal> {
+    const path = this.#path(run);
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      const handle = await open(path, 'ax', 0o600);
+      await syncFolder(dirname(path));
+      await syncFolder(this.#folder);
+      return new FileJournal(run, path, handle, { seq: 0, bytes: 0 });
+    } catch (cause) {
+      throw new RefusedError(`cannot make the journal: ${messageOf(cause)}`, {
+        where: path,
+        cause,
+        hint: 'nothing was touched; give a writable folder with --state DIR',
+      });
+    }
+  }
+
+  async open(run: string): Promise<Journal> {
+    const path = this.#path(run);
+    const { events, bytes } = await readJournal(path, run);
+    if ((await stat(path)).size > bytes) await truncate(path, bytes);
+    return new FileJournal(run, path, await open(path, 'a'), { seq: events.length, bytes });
+  }
+
+  async read(run: string): Promise<Event[]> {
+    return (await readJournal(this.#path(run), run)).events;
+  }
+
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return names.sort();
+  }
+
+  #path(run: string): string {
+    return join(this.#folder, run, 'journal.jsonl');
+  }
+}
+
+class FileJournal implements Journal {
+  readonly run: string;
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  #seq: number;
+  #bytes: number;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(run: string, path: string, handle: FileHandle, at: { seq: number; bytes: number }) {
+    this.run = run;
+    this.#path = path;
+    this.#handle = handle;
+    this.#seq = at.seq;
+    this.#bytes = at.bytes;
+  }
+
+  append(body: EventBody): Promise<Event> {
+    const appended = this.#queue.then(() => this.#write(body));
+    this.#queue = appended.catch(() => undefined);
+    return appended;
+  }
+
+  async #write(body: EventBody): Promise<Event> {
+    const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...redactDeep(body) } as Event;
+    const line = `${JSON.stringify(event)}\n`;
+    try {
+      await this.#handle.appendFile(line);
+      await this.#handle.datasync();
+    } catch (cause) {
+      // A part of the line may be there: without it the next event would hang on to a torn one.
+      await this.#handle.truncate(this.#bytes).catch(() => undefined);
+      throw new JournalError(`the journal cannot be written: ${messageOf(cause)}`, {
+        where: this.#path,
+        cause,
+        hint: 'make room on the disk, or give another folder with --state DIR',
+      });
+    }
+    this.#seq += 1;
+    this.#bytes += Buffer.byteLength(line);
+    return event;
+  }
+
+  async read(): Promise<Event[]> {
+    return (await readJournal(this.#path, this.run)).events;
+  }
+
+  async close(): Promise<void> {
+    await this.#queue;
+    await this.#handle.close();
+  }
+}
+
+async function readJournal(path: string, run: string): Promise<{ events: Event[]; bytes: number }> {
+  const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT') throw cause;
+    throw new UsageError(`there is no run ${run}`, {
+      where: path,
+      hint: 'see the runs there are: cutover runs',
+    });
+  });
+  const events: Event[] = [];
+  let bytes = 0;
+  // Only a line with its end is an event: what follows the last line end was torn off by a crash.
+  for (let end = content.indexOf(10); end !== -1; end = content.indexOf(10, bytes)) {
+    const event = parseLine(content.toString('utf8', bytes, end));
+    if (event?.seq !== events.length + 1) {
+      throw new JournalError(`the journal is damaged at line ${events.length + 1}`, {
+        where: path,
+        hint: 'restore the file from a backup; nothing was changed',
+      });
+    }
+    events.push(event);
+    bytes = end + 1;
+  }
+  return { events, bytes };
+}
+
+function parseLine(line: string): Event | undefined {
+  try {
+    return JSON.parse(line) as Event;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,184 @@
+import type { Finding } from '../core/check.ts';
+import type { ErrorRecord, Event, RunOutcome } from '../core/event.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Side } from '../core/side.ts';
+
+export type RunPhase =
+  | 'running'
+  | 'unwinding'
+  | RunOutcome
+  | 'swapping back'
+  | 'swapped back'
+  | 'retiring'
+  | 'retired';
+
+export type StepPhase = 'waiting' | 'running' | 'done' | 'failed' | 'undoing' | 'undone' | 'undo failed';
+
+export interface StepState {
+  readonly phase: StepPhase;
+  readonly startedAt?: string;
+  readonly ms?: number;
+  readonly output?: unknown;
+  readonly error?: ErrorRecord;
+  readonly findings: readonly Finding[];
+}
+
+/** What the journal says about a run. Never stored: always folded anew from the events. */
+export interface RunState {
+  readonly run: string;
+  readonly plan: Plan;
+  readonly phase: RunPhase;
+  /** The side that the targets point at, as far as the journal knows. */
+  readonly live: Side;
+  readonly operator: string;
+  readonly startedAt: string;
+  readonly endedAt: string | undefined;
+  readonly exit: number | undefined;
+  readonly error: ErrorRecord | undefined;
+  readonly steps: Readonly<Record<string, StepState>>;
+  readonly switchedAt: string | undefined;
+  readonly retired: string | undefined;
+}
+
+/** Folds a run's events. Throws IllegalTransitionError on an order of events that cannot be. */
+export function fold(events: readonly Event[]): RunState {
+  const [first, ...rest] = events;
+  if (first?.type !== 'run-created') throw new IllegalTransitionError('a journal begins with run-created');
+  const created: RunState = {
+    run: first.run,
+    plan: first.plan,
+    phase: 'running',
+    live: 'blue',
+    operator: first.operator,
+    startedAt: first.at,
+    endedAt: undefined,
+    exit: undefined,
+    error: undefined,
+    steps: Object.fromEntries(
+      first.plan.steps.map((step) => [step.id, { phase: 'waiting', findings: [] } as const]),
+    ),
+    switchedAt: undefined,
+    retired: undefined,
+  };
+  return rest.reduce(transition, created);
+}
+
+export class IllegalTransitionError extends Error {
+  override readonly name = 'IllegalTransitionError';
+}
+
+/** Every legal transition of a run, in one place. */
+export function transition(state: RunState, event: Event): RunState {
+  switch (event.type) {
+    case 'run-created':
+      throw illegal(state, event);
+    case 'step-started':
+      require(state, event, ['running']);
+      return withStep(state, event, event.step, ['waiting'], { phase: 'running', startedAt: event.at });
+    case 'step-progressed':
+      require(state, event, ['running', 'unwinding', 'swapping back']);
+      return state;
+    case 'step-succeeded':
+      require(state, event, ['running']);
+      return withStep(state, event, event.step, ['running'], {
+        phase: 'done',
+        ms: event.ms,
+        output: event.output,
+        findings: event.findings ?? [],
+      });
+    case 'step-failed':
+      require(state, event, ['running']);
+      return withStep({ ...state, error: event.error }, event, event.step, ['running'], {
+        phase: 'failed',
+        ms: event.ms,
+        error: event.error,
+        findings: event.findings ?? [],
+      });
+    case 'undo-started':
+      // A stuck run may be unwound again, once the cause has gone.
+      require(state, event, ['running', 'unwinding', 'stuck']);
+      return withStep({ ...state, phase: 'unwinding' }, event, event.step, UNDOABLE, { phase: 'undoing' });
+    case 'undo-finished':
+      require(state, event, ['unwinding']);
+      return withStep(state, event, event.step, ['undoing'], { phase: 'undone' });
+    case 'undo-failed':
+      require(state, event, ['unwinding']);
+      return withStep(state, event, event.step, ['undoing'], { phase: 'undo failed', error: event.error });
+    case 'gate-opened':
+    case 'gate-answered':
+      require(state, event, ['running']);
+      return state;
+    case 'ownership-moved':
+      require(state, event, ['running', 'unwinding', 'swapping back']);
+      if (state.live !== event.from) throw illegal(state, event);
+      return { ...state, live: event.to, switchedAt: event.to === 'green' ? event.at : state.switchedAt };
+    case 'run-finished':
+      require(state, event, ['running', 'unwinding', 'stuck']);
+      return {
+        ...state,
+        phase: event.outcome,
+        exit: event.exit,
+        endedAt: event.at,
+        error: event.error ?? state.error,
+      };
+    case 'swap-back-started':
+    case 'swap-back-finished':
+    case 'swap-back-failed':
+    case 'retire-started':
+    case 'retire-finished':
+    case 'retire-failed':
+      return afterwards(state, event);
+  }
+}
+
+const UNDOABLE: readonly StepPhase[] = ['running', 'done', 'failed', 'undoing', 'undo failed'];
+
+type LaterEvent = Extract<Event, { type: `swap-back-${string}` | `retire-${string}` }>;
+
+function afterwards(state: RunState, event: LaterEvent): RunState {
+  switch (event.type) {
+    case 'swap-back-started':
+      require(state, event, ['completed', 'swapping back']);
+      return { ...state, phase: 'swapping back', error: undefined };
+    case 'swap-back-finished':
+      require(state, event, ['swapping back']);
+      if (state.live !== 'blue') throw illegal(state, event);
+      return { ...state, phase: 'swapped back', endedAt: event.at };
+    case 'swap-back-failed':
+      require(state, event, ['swapping back']);
+      // What was begun was put back: green is live as before. When it was not, the run is stuck.
+      return { ...state, phase: state.live === 'green' ? 'completed' : 'stuck', error: event.error };
+    case 'retire-started':
+      require(state, event, ['completed', 'swapped back', 'retiring']);
+      return { ...state, phase: 'retiring', error: undefined };
+    case 'retire-finished':
+      require(state, event, ['retiring']);
+      return { ...state, phase: 'retired', retired: event.database, endedAt: event.at };
+    case 'retire-failed':
+      require(state, event, ['retiring']);
+      return { ...state, phase: state.live === 'green' ? 'completed' : 'swapped back', error: event.error };
+  }
+}
+
+function withStep(
+  state: RunState,
+  event: Event,
+  id: string,
+  from: readonly StepPhase[],
+  change: Partial<StepState>,
+): RunState {
+  const step = state.steps[id];
+  if (!step || !from.includes(step.phase)) throw illegal(state, event, step?.phase);
+  return { ...state, steps: { ...state.steps, [id]: { ...step, ...change } } };
+}
+
+function require(state: RunState, event: Event, phases: readonly RunPhase[]): void {
+  if (!phases.includes(state.phase)) throw illegal(state, event);
+}
+
+function illegal(state: RunState, event: Event, step?: string): IllegalTransitionError {
+  const where = 'step' in event ? ` of step ${event.step}${step ? `, which is ${step}` : ''}` : '';
+  return new IllegalTransitionError(
+    `event ${event.seq}, ${event.type}${where}, cannot follow: the run is ${state.phase}`,
+  );
+}

@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Playbook } from '../core/playbook.ts';
+import type { Environment } from './environment.ts';
+import { parsePlaybook } from './parse.ts';
+import { readLimited } from './read.ts';
+import { registries } from './schema.ts';
+
+/**
+ * Reads, parses and validates a playbook with all drivers that there are.
+ *
+ * @throws PlaybookError with every mistake of the file, UsageError when it cannot be read; both exit with 2.
+ */
+export async function loadPlaybook(file: string, env: Environment): Promise<Playbook> {
+  return parsePlaybook(await readLimited(file), { file, env, registries, readFixture });
+}
+
+const readFixture = (folder: string): unknown =>
+  JSON.parse(readFileSync(join(folder, 'fixture.json'), 'utf8'));

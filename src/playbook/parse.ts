@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import type { DriverUse } from '../core/driver.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { readBlue, type ReadFixture } from './blue.ts';
+import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
+import { defaultUse, readUse, type DriverList } from './drivers.ts';
+import type { Environment } from './environment.ts';
+import type { Reading } from './evaluate.ts';
+import { Mistakes, type KeyPath, type Place } from './mistakes.ts';
+import type { MapTree, Tree } from './tree.ts';
+import { beginning, validate } from './validate.ts';
+import { readYaml } from './yaml.ts';
+
+export interface ParseOptions {
+  /** As the user wrote it: messages say it that way. Relative paths in the playbook start from its folder. */
+  readonly file: string;
+  readonly env: Pick<Environment, 'variables'>;
+  readonly registries: Registries;
+  /** Asked for the database of an embedded server's fixture; without it the name is `blue`. */
+  readonly readFixture?: ReadFixture;
+}
+
+/**
+ * From a playbook's text to a Playbook: validated whole, defaults filled, paths absolute, secrets still references,
+ * frozen. Registers the secrets behind the references for redaction.
+ *
+ * @throws PlaybookError with every mistake of the text.
+ */
+export function parsePlaybook(text: string, options: ParseOptions): Playbook {
+  const bare = text.replace(/^\uFEFF/, '');
+  const mistakes = new Mistakes(options.file, bare);
+  const root = readYaml(bare, mistakes);
+  if (!root) {
+    mistakes.throwIfAny();
+    throw new TypeError('a playbook without content and without mistakes');
+  }
+  const reading = { mistakes, variables: options.env.variables, broken: new Set<never>() } satisfies Reading;
+  const file = resolve(options.file);
+  const playbook = readPlaybook(root, { ...options, file }, reading);
+  mistakes.throwIfAny();
+  if (!playbook) throw new TypeError('a playbook that failed without a mistake');
+  return deepFreeze({ ...playbook, sha256: createHash('sha256').update(text).digest('hex') });
+}
+
+/** Everything but the text's hash; undefined, or in parts wrong, when there are mistakes. */
+function readPlaybook(
+  root: MapTree,
+  { file, registries, readFixture }: ParseOptions,
+  reading: Reading,
+): Omit<Playbook, 'sha256'> | undefined {
+  const folder = dirname(file);
+  const targets = at(root, ['switch', 'targets']);
+  const byHand = [at(root, ['blue']), at(root, ['migrate']), at(root, ['verify']), targets];
+  const slot = z.unknown();
+  const basics = validate(
+    definition({ blue: slot.optional(), migrator: slot, check: slot, target: slot }),
+    root,
+    [],
+    reading,
+    { verbatim: new Set(byHand.filter((tree) => tree !== undefined)) },
+  );
+  const blue = readBlue(root, folder, reading, readFixture);
+  const list = (noun: string, registry: DriverList['registry']): DriverList => ({
+    noun,
+    registry,
+    folder,
+    reading,
+  });
+  const checks = list('check', registries.checks);
+  const uses = {
+    migrate: readUses(at(root, ['migrate']), ['migrate'], list('migrator', registries.migrators)),
+    verify: readUses(at(root, ['verify']), ['verify'], checks) ?? defaultChecks(beginning(root), checks),
+    targets: readUses(targets, ['switch', 'targets'], list('target', registries.targets)),
+  };
+  if (!basics || !blue) return undefined;
+  if (basics.green === blue.database) {
+    const place = at(root, ['green'])?.place ?? beginning(root);
+    reading.mistakes.add(place, ['green'], "is blue's own database; the copy needs a name of its own");
+  }
+  const { version, name, green, clone, sync, expect, gate } = basics;
+  return {
+    version,
+    name,
+    file,
+    folder,
+    blue: blue.source,
+    green,
+    clone,
+    sync,
+    migrate: uses.migrate ?? [],
+    verify: uses.verify,
+    expect,
+    gate,
+    switch: { targets: uses.targets ?? [], longTransactions: basics.switch['long-transactions'] },
+  };
+}
+
+function at(tree: Tree, path: readonly string[]): Tree | undefined {
+  return path.reduce<Tree | undefined>(
+    (found, key) => (found?.kind === 'map' ? found.entries.get(key)?.tree : undefined),
+    tree,
+  );
+}
+
+/** Undefined when the list is not there, or is no list (which the definition reports). */
+function readUses(tree: Tree | undefined, path: KeyPath, list: DriverList): DriverUse[] | undefined {
+  if (tree?.kind !== 'list') return undefined;
+  return tree.items.flatMap((item, index) => readUse(item, [...path, index], list) ?? []);
+}
+
+const defaultChecks = (place: Place, list: DriverList): DriverUse[] =>
+  VERIFY_BY_DEFAULT.filter((name) => Object.hasOwn(list.registry, name)).flatMap(
+    (name, index) => defaultUse(name, place, ['verify', index], list) ?? [],
+  );
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}

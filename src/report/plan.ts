@@ -1,0 +1,47 @@
+import type { Plan, PlannedStep } from '../core/plan.ts';
+import { redact } from '../util/redact.ts';
+import type { Style } from '../util/style.ts';
+import { formatBytes, formatCount, formatDuration, plural } from '../util/units.ts';
+import { findingsText } from './findings.ts';
+
+/** The plan for a person: every step, what it executes, an estimate, and what undoes it. */
+export function planText(plan: Plan, style: Style): string {
+  const { blue, names } = plan;
+  const lines = [
+    `${style.bold(`Plan of ${plan.name}`)}  ${style.dim(plan.playbook.file)}`,
+    `  blue   ${names.blue}: ${plural(blue.tables, 'table')}, about ${formatCount(blue.estimatedRows)} rows, ${formatBytes(blue.bytes)}, PostgreSQL ${plan.server.version}`,
+    `  green  ${names.green}: a copy on the same server`,
+    '',
+    downtime(plan),
+    '',
+    ...plan.steps.flatMap((step, index) => stepLines(step, index + 1, style)),
+  ];
+  if (plan.findings.length > 0)
+    lines.push(style.bold('What the preflight sees'), findingsText(plan.findings, style), '');
+  lines.push(
+    `fingerprint ${plan.fingerprint.slice(0, 16)}  ${style.dim('over playbook, migration files and schema of blue')}`,
+  );
+  return redact(lines.join('\n'));
+}
+
+function downtime(plan: Plan): string {
+  const closed = plan.steps.filter(({ kind }) => kind !== 'preflight' && kind !== 'keep');
+  const total = closed.reduce((sum, { estimate }) => sum + (estimate?.ms ?? 0), 0);
+  return (
+    `  Blue is not followed while it is copied (sync: none). From the fence to the switch nobody can read or write\n` +
+    `  ${plan.names.blue}: about ${formatDuration(total)}, and as long as the migrations and your answer at the gate take.`
+  );
+}
+
+function stepLines(step: PlannedStep, number: number, style: Style): string[] {
+  const estimate = step.estimate
+    ? style.dim(`  about ${formatDuration(step.estimate.ms)} (${step.estimate.basis})`)
+    : '';
+  const moves = step.ownership === 'moves' ? style.yellow('  ← ownership moves here') : '';
+  return [
+    `${style.bold(`${number}. ${step.title}`)}${estimate}${moves}`,
+    ...step.does.map((line) => `     ${line}`),
+    style.dim(`     undo: ${step.undo}`),
+    '',
+  ];
+}

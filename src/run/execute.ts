@@ -1,0 +1,201 @@
+import {
+  DifferencesError,
+  EXIT,
+  CutoverError,
+  InterruptedError,
+  RefusedError,
+  StuckError,
+  type ExitCode,
+} from '../core/errors.ts';
+import type { Event, EventBody, RunOutcome } from '../core/event.ts';
+import type { Plan, PlannedStep } from '../core/plan.ts';
+import type { Side } from '../core/side.ts';
+import type { StepContext } from '../core/step.ts';
+import type { Journal } from '../journal/journal.ts';
+import { steps as registry } from '../steps/registry.ts';
+import { recordOf } from './error-record.ts';
+import type { Drivers } from './open.ts';
+import type { Screen } from './screen.ts';
+import { unwind } from './unwind.ts';
+
+export interface Execution {
+  /** The side that the targets point at; follows the events. */
+  live: Side;
+  readonly plan: Plan;
+  readonly drivers: Drivers;
+  readonly journal: Journal;
+  readonly screen: Screen;
+  readonly signal: AbortSignal;
+  ask(question: string): Promise<{ answer: 'go' | 'stop'; by: string }>;
+}
+
+export interface Result {
+  readonly outcome: RunOutcome;
+  readonly exit: ExitCode;
+  readonly error?: unknown;
+  readonly undone: readonly string[];
+}
+
+/** How much time passes between two lines of progress in the journal. */
+const PROGRESS_MS = 5000;
+
+/** Executes a plan whose journal has been begun. Never throws: every end is an outcome. */
+export async function execute(execution: Execution): Promise<Result> {
+  const { plan } = execution;
+  const started: PlannedStep[] = [];
+  try {
+    for (const step of plan.steps) {
+      execution.signal.throwIfAborted();
+      started.push(step);
+      await runStep(execution, step);
+    }
+    return await finish(execution, { outcome: 'completed', exit: EXIT.done, undone: [] });
+  } catch (error) {
+    return settle(execution, error, started);
+  }
+}
+
+async function runStep(execution: Execution, step: PlannedStep): Promise<void> {
+  const record = recorder(execution);
+  await record({ type: 'step-started', step: step.id });
+  const started = performance.now();
+  try {
+    const result = await registry[step.kind].run(contextOf(execution, step));
+    execution.screen.summary(step, result.summary);
+    await record({
+      type: 'step-succeeded',
+      step: step.id,
+      ms: Math.round(performance.now() - started),
+      output: result.output ?? {},
+      ...(result.findings ? { findings: result.findings } : {}),
+    });
+  } catch (error) {
+    const findings =
+      error instanceof DifferencesError || error instanceof RefusedError ? error.findings : undefined;
+    await record({
+      type: 'step-failed',
+      step: step.id,
+      ms: Math.round(performance.now() - started),
+      error: recordOf(error),
+      ...(findings ? { findings } : {}),
+    });
+    throw error;
+  }
+}
+
+/** Decides what an error means for the run, and leaves everything in a state that has a name. */
+async function settle(
+  execution: Execution,
+  error: unknown,
+  started: readonly PlannedStep[],
+): Promise<Result> {
+  if (error instanceof StuckError || execution.live === 'green') {
+    return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
+  }
+  const touched = started.filter(({ kind }) => kind !== 'preflight');
+  if (touched.length === 0) {
+    const exit = error instanceof InterruptedError ? error.exit : EXIT.refused;
+    return finish(execution, { outcome: 'refused', exit, error, undone: [] });
+  }
+  return takeBack(execution, error, started);
+}
+
+/** Unwinds started steps and ends the run; also what `abort` does. */
+export async function takeBack(
+  execution: Execution,
+  error: unknown,
+  started: readonly PlannedStep[],
+): Promise<Result> {
+  const { lines, failed } = await unwind(
+    started,
+    (step) => contextOf(execution, step),
+    tolerant(recorder(execution)),
+  );
+  if (execution.live === 'green' && failed.length === 0) {
+    await tolerant(recorder(execution))({ type: 'ownership-moved', from: 'green', to: 'blue' });
+  }
+  if (failed.length === 0)
+    return finish(execution, { outcome: 'unwound', exit: exitOf(error), error, undone: lines });
+  const left = failed.map(({ step, message }) => `${step.id}: ${message}`).join('\n');
+  const stuck = new StuckError('not everything could be put back', {
+    detail: left,
+    cause: error,
+    hint: `mend the cause, then: cutover abort ${execution.plan.run}`,
+  });
+  return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error: stuck, undone: lines });
+}
+
+function exitOf(error: unknown): ExitCode {
+  if (!(error instanceof CutoverError)) return EXIT.unwound;
+  // Refusals and wrong words count as such only before anything was touched.
+  return error.exit === EXIT.refused || error.exit === EXIT.usage ? EXIT.unwound : error.exit;
+}
+
+async function finish(execution: Execution, result: Result): Promise<Result> {
+  const record = tolerant(recorder(execution));
+  await record({
+    type: 'run-finished',
+    outcome: result.outcome,
+    exit: result.exit,
+    ...(result.error === undefined ? {} : { error: recordOf(result.error) }),
+  });
+  return result;
+}
+
+const recorder =
+  (execution: Execution) =>
+  async (body: EventBody): Promise<void> => {
+    const event: Event = await execution.journal.append(body);
+    if (event.type === 'ownership-moved') execution.live = event.to;
+    execution.screen.event(event);
+  };
+
+/** While things are put back, a journal that cannot be written must not keep blue closed. */
+const tolerant =
+  (record: (event: EventBody) => Promise<void>) =>
+  async (event: EventBody): Promise<void> => {
+    try {
+      await record(event);
+    } catch (error) {
+      process.emitWarning(`the journal misses ${event.type}: ${(error as Error).message}`);
+    }
+  };
+
+export function contextOf(execution: Execution, step: PlannedStep): StepContext {
+  const { plan, drivers, journal, screen, signal } = execution;
+  const record = recorder(execution);
+  let stored = Date.now();
+  return {
+    run: plan.run,
+    plan,
+    step,
+    database: drivers.database,
+    migrators: drivers.migrators,
+    checks: drivers.checks,
+    targets: drivers.targets,
+    env: drivers.env,
+    signal,
+    progress(done, total, unit, note) {
+      screen.progress(step, { done, total, unit, ...(note === undefined ? {} : { note }) });
+      if (Date.now() - stored < PROGRESS_MS) return;
+      stored = Date.now();
+      // Progress is news, not a fact that anything rests on: a failed write shows at the next event.
+      journal
+        .append({
+          type: 'step-progressed',
+          step: step.id,
+          done,
+          total,
+          unit,
+          ...(note === undefined ? {} : { note }),
+        })
+        .then(
+          (event) => screen.event(event),
+          () => undefined,
+        );
+    },
+    record,
+    ask: (question) => execution.ask(question),
+    facts: () => drivers.database.inspect(),
+  };
+}

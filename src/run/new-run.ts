@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import type { Finding } from '../core/check.ts';
+import type { Facts } from '../core/database.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
+import { lookAtFacts } from '../steps/preflight/conditions.ts';
+import { compactTime } from '../util/clock.ts';
+import { openDrivers, openServer, type Drivers, type OpenServer, type Surroundings } from './open.ts';
+
+/** `20261120-234205-3fa9`: sorts by time, and is unique among runs of one second. */
+export const newRunId = (now: Date): string => `${compactTime(now)}-${randomBytes(2).toString('hex')}`;
+
+export interface PreparedRun {
+  readonly plan: Plan;
+  readonly drivers: Drivers;
+}
+
+/** Looks at blue and makes the plan; the drivers stay open for running it. Changes nothing. */
+export async function prepareRun(
+  playbook: Playbook,
+  around: Surroundings,
+  lock: boolean,
+): Promise<PreparedRun> {
+  const run = newRunId(new Date());
+  const server = await openServer(playbook.blue, run, around);
+  try {
+    await server.database.bindByName('blue', server.blue);
+    if (lock) await server.database.lock();
+    return await planRun(playbook, run, server, around);
+  } catch (error) {
+    await server.end();
+    throw error;
+  }
+}
+
+async function planRun(
+  playbook: Playbook,
+  run: string,
+  server: OpenServer,
+  around: Surroundings,
+): Promise<PreparedRun> {
+  const { database } = server;
+  const names = namesOf(playbook, server.blue);
+  const renames = renameOf(playbook) !== undefined;
+  const drivers = openDrivers(
+    server,
+    {
+      migrate: playbook.migrate,
+      verify: playbook.verify,
+      targets: playbook.switch.targets,
+      folder: playbook.folder,
+      names,
+      renames,
+    },
+    around,
+  );
+  const facts = await database.inspect();
+  const plan = buildPlan(playbook, {
+    run,
+    createdAt: new Date().toISOString(),
+    facts,
+    names,
+    findings: findingsOf(facts, playbook, { names, renames }),
+    clone: database.planClone(facts, names.green, playbook.clone.strategy),
+    close: { blue: database.planClose(names.blue), green: database.planClose(names.green) },
+    migrators: await planMigrators(playbook, drivers, facts),
+    checks: playbook.verify.map((use, index) => ({ use, does: drivers.checks[index]!.check.describe() })),
+    targets: playbook.switch.targets.map((use, index) => ({
+      use,
+      ...drivers.targets[index]!.target.describe(),
+    })),
+  });
+  return { plan, drivers };
+}
+
+const findingsOf = (facts: Facts, playbook: Playbook, plan: Pick<Plan, 'names' | 'renames'>): Finding[] =>
+  lookAtFacts(facts, { ...plan, longTransactions: playbook.switch.longTransactions });
+
+/** What each migrator would do to a database like blue. A closed blue cannot be asked; the preflight says so. */
+async function planMigrators(playbook: Playbook, drivers: Drivers, facts: Facts) {
+  if (facts.blue.closed) return [];
+  const target = await drivers.database.migrationTarget('blue');
+  return Promise.all(
+    playbook.migrate.map(async (use, index) => ({ use, ...(await drivers.migrators[index]!.plan(target)) })),
+  );
+}

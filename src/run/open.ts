@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import { checks as checkRegistry } from '../checks/registry.ts';
+import type { Check } from '../core/check.ts';
+import type { Database } from '../core/database.ts';
+import type { DriverUse, Registry, Resolve } from '../core/driver.ts';
+import { CutoverError, RefusedError } from '../core/errors.ts';
+import type { Migrator } from '../core/migrator.ts';
+import type { BlueSource } from '../core/playbook.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Target } from '../core/target.ts';
+import { openEmbedded } from '../databases/postgres/embedded.ts';
+import { Postgres } from '../databases/postgres/postgres.ts';
+import { migrators as migratorRegistry } from '../migrators/registry.ts';
+import { targets as targetRegistry } from '../targets/registry.ts';
+import { databaseOf } from '../util/url.ts';
+
+/** What the process brings along: variables for references and child processes, and the state folder. */
+export interface Surroundings {
+  readonly variables: Readonly<Record<string, string>>;
+  readonly resolve: Resolve;
+  /** `.cutover` unless `--state` says otherwise. */
+  readonly stateFolder: string;
+}
+
+/** The live things behind the names of a plan. */
+export interface Drivers {
+  readonly database: Database;
+  readonly migrators: readonly Migrator[];
+  readonly checks: readonly { name: string; check: Check }[];
+  readonly targets: readonly { name: string; target: Target }[];
+  readonly env: Readonly<Record<string, string>>;
+  /** A word about what stays running, for the end of the output. */
+  readonly stays: string | undefined;
+  /** Closes every connection and stops what was started. */
+  end(): Promise<void>;
+}
+
+export interface OpenServer {
+  readonly database: Postgres;
+  readonly blue: string;
+  readonly stays: string | undefined;
+  end(): Promise<void>;
+}
+
+/** Opens blue's server, starting it first when it is the embedded one. Nothing is bound yet. */
+export async function openServer(source: BlueSource, run: string, around: Surroundings): Promise<OpenServer> {
+  const embedded =
+    source.kind === 'embedded' ? await openEmbedded(source, join(around.stateFolder, 'embedded')) : undefined;
+  const url = source.kind === 'embedded' ? embedded!.url : around.resolve(source.url);
+  const blue = databaseOf(url);
+  if (blue === undefined) throw new RefusedError('the connection string of blue names no database');
+  const database = new Postgres({ url, run });
+  return {
+    database,
+    blue,
+    stays: embedded?.stays,
+    async end() {
+      await database.end();
+      await embedded?.end();
+    },
+  };
+}
+
+type DriverPlan = Pick<Plan, 'migrate' | 'verify' | 'targets' | 'renames' | 'names'> & {
+  readonly folder: string;
+};
+
+/** Opens the drivers that a plan names, on a server that is open. */
+export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surroundings): Drivers {
+  const { database, stays } = server;
+  const general = { folder: plan.folder, env: around.variables, resolve: around.resolve };
+  const target = {
+    folder: plan.folder,
+    database,
+    names: plan.names,
+    renames: plan.renames,
+    resolve: around.resolve,
+  };
+  return {
+    database,
+    stays,
+    env: around.variables,
+    migrators: plan.migrate.map((use) => openDriver(migratorRegistry, use, general)),
+    checks: plan.verify.map((use) => ({ name: use.driver, check: openDriver(checkRegistry, use, general) })),
+    targets: plan.targets.map((use) => ({
+      name: use.driver,
+      target: openDriver(targetRegistry, use, target),
+    })),
+    end: () => server.end(),
+  };
+}
+
+function openDriver<Context, Live>(
+  registry: Registry<Context, Live>,
+  use: DriverUse,
+  context: Context,
+): Live {
+  const driver = registry[use.driver];
+  if (!driver) throw new RefusedError(`this version does not know ${use.driver}`, { where: use.at });
+  try {
+    return driver.open(use.options, context);
+  } catch (error) {
+    // The same error, with its place in the playbook.
+    if (error instanceof CutoverError && error.where === undefined) Object.assign(error, { where: use.at });
+    throw error;
+  }
+}
+
+/** Opens everything for a run that is in the journal, on the server and the databases that it was made for. */
+export async function openStored(
+  plan: Plan,
+  greenOid: number | undefined,
+  around: Surroundings,
+): Promise<Drivers> {
+  const server = await openServer(plan.source, plan.run, around);
+  try {
+    server.database.bind('blue', plan.blue.oid);
+    if (greenOid !== undefined) server.database.bind('green', greenOid);
+    const { identifier } = await server.database.identity();
+    if (identifier !== plan.server.identifier) {
+      throw new RefusedError('this is another server than the one that the run was made on', {
+        hint: `the run's server has the system identifier ${plan.server.identifier}, this one ${identifier}: check the connection string`,
+      });
+    }
+    return openDrivers(server, { ...plan, folder: plan.playbook.folder }, around);
+  } catch (error) {
+    await server.end();
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+import { RefusedError } from '../core/errors.ts';
+import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
+import type { Journal, JournalStore } from '../journal/journal.ts';
+import type { Execution } from './execute.ts';
+import { openStored, type Drivers, type Surroundings } from './open.ts';
+import type { Screen } from './screen.ts';
+
+/** A run of the journal with its servers and targets open, and locked against everybody else. */
+export interface Reopened {
+  readonly state: RunState;
+  readonly journal: Journal;
+  readonly drivers: Drivers;
+  end(): Promise<void>;
+}
+
+/** Opens a run again. Throws RefusedError when it is in none of the phases, or when another process works on it. */
+export async function reopen(
+  store: JournalStore,
+  run: string,
+  phases: readonly RunPhase[],
+  around: Surroundings,
+): Promise<Reopened> {
+  const read = fold(await store.read(run));
+  requirePhase(read, phases);
+  const drivers = await openStored(read.plan, greenOid(read), around);
+  try {
+    await drivers.database.lock();
+    // Another process may have gone on with the run until the lock was ours.
+    const journal = await store.open(run);
+    const state = fold(await journal.read());
+    requirePhase(state, phases);
+    return {
+      state,
+      journal,
+      drivers,
+      async end() {
+        await journal.close();
+        await drivers.end();
+      },
+    };
+  } catch (error) {
+    await drivers.end();
+    throw error;
+  }
+}
+
+function requirePhase(state: RunState, phases: readonly RunPhase[]): void {
+  if (phases.includes(state.phase)) return;
+  throw new RefusedError(`run ${state.run} is ${state.phase}`, { hint: nextFor(state) });
+}
+
+/** What can be done with a run, by its phase. */
+export function nextFor(state: RunState): string {
+  switch (state.phase) {
+    case 'running':
+    case 'unwinding':
+    case 'stuck':
+      return `if no process works on it any more: cutover abort ${state.run}`;
+    case 'completed':
+      return `to go back: cutover swap-back ${state.run}; to drop the previous copy: cutover retire ${state.run}`;
+    case 'swapping back':
+      return `to finish going back: cutover swap-back ${state.run}`;
+    case 'swapped back':
+      return `to drop the copy that was live: cutover retire ${state.run}`;
+    case 'retiring':
+      return `to finish: cutover retire ${state.run}`;
+    case 'unwound':
+    case 'refused':
+      return 'nothing is left of it; to try again: cutover run PLAYBOOK';
+    case 'retired':
+      return 'nothing is left to do';
+  }
+}
+
+export function greenOid(state: RunState): number | undefined {
+  const clone = state.plan.steps.find(({ kind }) => kind === 'clone');
+  return (clone && (state.steps[clone.id]?.output as { oid?: number } | undefined))?.oid;
+}
+
+/** An execution for what is done to a run after its own process has ended. */
+export const executionOf = (reopened: Reopened, screen: Screen, signal: AbortSignal): Execution => ({
+  plan: reopened.state.plan,
+  live: reopened.state.live,
+  drivers: reopened.drivers,
+  journal: reopened.journal,
+  screen,
+  signal,
+  ask: () => Promise.resolve({ answer: 'stop', by: 'nobody' }),
+});

@@ -1,0 +1,40 @@
+import type { SideState } from '../core/database.ts';
+import { RefusedError } from '../core/errors.ts';
+import { other } from '../core/side.ts';
+import { recordOf } from './error-record.ts';
+import type { Reopened } from './reopen.ts';
+
+/** The database that `retire` would drop. Throws RefusedError when it is not there, or not what it should be. */
+export async function previousCopy(reopened: Reopened): Promise<SideState> {
+  const { state, drivers } = reopened;
+  const side = other(state.live);
+  const found = await drivers.database.state(side);
+  if (!found)
+    throw new RefusedError('the previous copy is not on the server any more', {
+      hint: 'somebody dropped it by hand',
+    });
+  for (const { name, target } of drivers.targets) {
+    if ((await target.current()) === side) {
+      throw new RefusedError(`${name} points at ${found.name}: it is live`, { hint: 'nothing was dropped' });
+    }
+  }
+  if (!found.closed) {
+    throw new RefusedError(`database ${found.name} accepts connections; a previous copy is closed`, {
+      hint: 'find out who opened it; nothing was dropped',
+    });
+  }
+  return found;
+}
+
+/** Drops the previous copy of a run. The caller has made sure that a person named it. */
+export async function retire(reopened: Reopened, operator: string, database: string): Promise<void> {
+  const { journal, drivers, state } = reopened;
+  await journal.append({ type: 'retire-started', operator, database });
+  try {
+    await drivers.database.drop(other(state.live), 'previous');
+  } catch (error) {
+    await journal.append({ type: 'retire-failed', error: recordOf(error) });
+    throw error;
+  }
+  await journal.append({ type: 'retire-finished', database });
+}

@@ -1,0 +1,155 @@
+import type { Baseline, WriteReport } from '../core/database.ts';
+import { messageOf, RefusedError, StuckError } from '../core/errors.ts';
+import type { PlannedStep } from '../core/plan.ts';
+import type { StepContext } from '../core/step.ts';
+import { putBack, swap } from '../steps/shared/swap.ts';
+import { uninterrupted } from '../steps/shared/control.ts';
+import type { VerifyOutput } from '../steps/verify.ts';
+import { plural } from '../util/units.ts';
+import { recordOf } from './error-record.ts';
+import { contextOf, type Execution } from './execute.ts';
+import type { Reopened } from './reopen.ts';
+
+export interface SwapBackOptions {
+  readonly operator: string;
+  readonly acceptDataLoss: boolean;
+  /** Says what would be lost, and asks; false calls it off. */
+  confirm(writes: WriteReport): Promise<boolean>;
+}
+
+const STEP: PlannedStep = {
+  id: 'swap-back',
+  kind: 'switch',
+  title: 'Swap back: the previous copy becomes live',
+  does: [],
+  undo: '',
+  ownership: 'moves',
+  input: {},
+};
+
+/**
+ * Puts the previous copy back. Refuses when rows were written since the switch, unless their loss was accepted; they
+ * stay in the copy that was live, which is kept closed until it is retired.
+ */
+export async function swapBack(
+  reopened: Reopened,
+  execution: Execution,
+  options: SwapBackOptions,
+): Promise<{ ms: number; writes: WriteReport }> {
+  const context = contextOf(execution, STEP);
+  const { database } = context;
+  if (reopened.state.phase === 'swapping back' && (await finished(context))) return settleFinished(execution);
+  await assertPlaces(context);
+  const baseline = baselineOf(reopened);
+  const writes = await database.writesSince('green', baseline);
+  refuseLoss(writes, options.acceptDataLoss);
+  if (!(await options.confirm(writes)))
+    throw new RefusedError('the swap back was called off', { hint: 'nothing was touched' });
+
+  await context.record({
+    type: 'swap-back-started',
+    operator: options.operator,
+    acceptDataLoss: options.acceptDataLoss,
+  });
+  try {
+    await resetHalf(context, execution);
+    const { ms, writes: final } = await move(context, baseline, options.acceptDataLoss);
+    await context.record({ type: 'swap-back-finished', ms: Math.round(ms) });
+    return { ms, writes: final };
+  } catch (error) {
+    await reopenGreen(context, execution, error);
+    await context.record({ type: 'swap-back-failed', error: recordOf(error) });
+    throw error;
+  }
+}
+
+async function move(context: StepContext, baseline: Baseline, acceptDataLoss: boolean) {
+  const started = performance.now();
+  await context.database.close('green', context.plan.longTransactions, uninterrupted(context));
+  // Between the first count and the fence clients went on writing: what counts is what is there now.
+  const writes = await context.database.writesSince('green', baseline);
+  refuseLoss(writes, acceptDataLoss);
+  await swap(context, 'green', 'blue');
+  return { ms: performance.now() - started, writes };
+}
+
+/** A swap back that died half-way left green closed and targets wherever they were: begin again from green. */
+async function resetHalf(context: StepContext, execution: Execution): Promise<void> {
+  await putBack(context, 'green', 'blue', { mark: 'previous' });
+  if (execution.live === 'blue') await context.record({ type: 'ownership-moved', from: 'blue', to: 'green' });
+}
+
+async function finished(context: StepContext): Promise<boolean> {
+  const blue = await context.database.state('blue');
+  const sides = await Promise.all(context.targets.map(({ target }) => target.current()));
+  return blue !== undefined && !blue.closed && sides.every((side) => side === 'blue');
+}
+
+async function settleFinished(execution: Execution): Promise<{ ms: number; writes: WriteReport }> {
+  const context = contextOf(execution, STEP);
+  await context.record({ type: 'swap-back-finished', ms: 0 });
+  return { ms: 0, writes: { tables: [], schema: [] } };
+}
+
+async function assertPlaces(context: StepContext): Promise<void> {
+  const [blue, green] = [await context.database.state('blue'), await context.database.state('green')];
+  if (!blue)
+    throw new RefusedError('the previous copy is not on the server any more', {
+      hint: 'there is nothing to go back to',
+    });
+  if (!green) throw new RefusedError('the live database of this run is not on the server any more');
+  if (blue.mark?.run !== context.run || blue.mark.as !== 'previous') {
+    throw new RefusedError(`database ${blue.name} does not carry the mark of run ${context.run}`, {
+      hint: 'a later run may have taken over; see: cutover runs',
+    });
+  }
+  if (!blue.closed) {
+    throw new RefusedError(
+      `the previous copy ${blue.name} accepts connections: it may have rows of its own by now`,
+      {
+        hint: 'compare it with the live database by hand; cutover does not overwrite what it did not see',
+      },
+    );
+  }
+}
+
+function baselineOf(reopened: Reopened): Baseline {
+  const output = reopened.state.steps['verify']?.output as VerifyOutput | undefined;
+  if (!output) throw new RefusedError('the journal has no record of where green stood at the switch');
+  return output.baseline;
+}
+
+/** `3 rows inserted or updated in public.shops; 1 row of before updated or deleted in public.users` */
+export function describeWrites(writes: WriteReport): string[] {
+  const lines = [...writes.schema];
+  for (const { table, newer, lost } of writes.tables) {
+    if (newer > 0n) lines.push(`${plural(newer, 'row')} inserted or updated in ${table}`);
+    if (lost > 0n) lines.push(`${plural(lost, 'row')} of before updated or deleted in ${table}`);
+  }
+  return lines;
+}
+
+function refuseLoss(writes: WriteReport, accepted: boolean): void {
+  const lines = describeWrites(writes);
+  if (lines.length === 0 || accepted) return;
+  throw new RefusedError('a swap back would lose what was written since the switch', {
+    detail: lines.map((line) => `  ${line}`).join('\n'),
+    hint: 'to go back all the same: cutover swap-back --accept-data-loss (the rows stay in the copy until it is retired)',
+  });
+}
+
+/** Green was closed for the swap; when that is called off before ownership moved, clients go on there. */
+async function reopenGreen(context: StepContext, execution: Execution, error: unknown): Promise<void> {
+  if (error instanceof StuckError || execution.live !== 'green') return;
+  try {
+    await context.database.open('green');
+  } catch (second) {
+    throw new StuckError(
+      `the swap back failed (${messageOf(error)}), and green could not be opened again: ${messageOf(second)}`,
+      {
+        cause: error,
+        hint: `when the server is back: cutover swap-back ${context.run}`,
+      },
+    );
+  }
+}

@@ -1,0 +1,45 @@
+import { messageOf } from '../core/errors.ts';
+import type { EventBody } from '../core/event.ts';
+import type { PlannedStep } from '../core/plan.ts';
+import type { StepContext } from '../core/step.ts';
+import { steps as registry } from '../steps/registry.ts';
+import { recordOf } from './error-record.ts';
+
+/** How long an undo waits for a server that is just away. */
+const PATIENCE_MS = 30_000;
+
+export interface Unwound {
+  /** What was taken away, a line each. */
+  readonly lines: readonly string[];
+  /** Steps whose undo failed, with the reason. */
+  readonly failed: readonly { step: PlannedStep; message: string }[];
+}
+
+/**
+ * Takes back the started steps, last first. An undo that fails does not keep the others from being tried, for blue
+ * must become writable whatever else is left; only a switch that cannot be taken back stops everything, because then
+ * it is not known which side is live.
+ */
+export async function unwind(
+  started: readonly PlannedStep[],
+  contextOf: (step: PlannedStep) => StepContext,
+  record: (event: EventBody) => Promise<void>,
+): Promise<Unwound> {
+  const lines: string[] = [];
+  const failed: { step: PlannedStep; message: string }[] = [];
+  for (const step of started.toReversed()) {
+    await record({ type: 'undo-started', step: step.id });
+    const context = contextOf(step);
+    context.database.setPatience(PATIENCE_MS);
+    try {
+      const line = await registry[step.kind].undo(context);
+      if (line) lines.push(line);
+      await record({ type: 'undo-finished', step: step.id });
+    } catch (error) {
+      failed.push({ step, message: messageOf(error) });
+      await record({ type: 'undo-failed', step: step.id, error: recordOf(error) });
+      if (step.ownership === 'moves') break;
+    }
+  }
+  return { lines, failed };
+}

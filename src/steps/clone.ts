@@ -1,0 +1,37 @@
+import type { ClonePlan } from '../core/database.ts';
+import type { Step } from '../core/step.ts';
+import { formatBytes } from '../util/units.ts';
+import { controlOf } from './shared/control.ts';
+
+/** Makes the copy by the statements of the plan. */
+export const clone: Step = {
+  kind: 'clone',
+  async run(context) {
+    const plan = context.step.input as ClonePlan;
+    const estimate = context.step.estimate?.ms ?? 1000;
+    const started = Date.now();
+    // The server does not tell how far a template copy is: time against the estimate is all there is to show.
+    const beat = setInterval(() => {
+      const passed = Date.now() - started;
+      context.progress(Math.min(passed, estimate * 0.99), estimate, 'estimate', 'the server copies');
+    }, 250);
+    try {
+      const output = await context.database.clone(plan, controlOf(context));
+      return {
+        output,
+        summary: `${plan.name} is a copy of ${plan.from}, ${formatBytes(context.plan.blue.bytes)}`,
+      };
+    } finally {
+      clearInterval(beat);
+    }
+  },
+  async probe(context) {
+    const green = await context.database.state('green');
+    if (!green) return 'absent';
+    return green.mark?.run === context.run ? 'done' : 'unknown';
+  },
+  async undo(context) {
+    const dropped = await context.database.drop('green', 'copy');
+    return dropped ? `the copy ${context.plan.names.green} is dropped` : undefined;
+  },
+};

@@ -1,0 +1,49 @@
+import type { Finding } from '../core/check.ts';
+import { messageOf, RefusedError } from '../core/errors.ts';
+import type { Step, StepContext } from '../core/step.ts';
+import { formatBytes, formatCount, plural } from '../util/units.ts';
+import { lookAtFacts } from './preflight/conditions.ts';
+
+/** Every condition before anything moves. Looks, and changes nothing. */
+export const preflight: Step = {
+  kind: 'preflight',
+  async run(context) {
+    const facts = await context.facts();
+    const findings = [...lookAtFacts(facts, context.plan), ...(await lookAtTargets(context))];
+    const failures = findings.filter(({ severity }) => severity === 'failure');
+    if (failures.length > 0) {
+      throw new RefusedError(
+        `${plural(failures.length, 'condition')} for a cutover ${failures.length === 1 ? 'is' : 'are'} not met`,
+        {
+          findings,
+          hint: 'nothing was touched; mend what is listed and run again',
+        },
+      );
+    }
+    const { tables, estimatedRows, bytes } = facts.blue;
+    return {
+      findings,
+      summary: `${plural(tables, 'table')}, about ${formatCount(estimatedRows)} rows, ${formatBytes(bytes)}`,
+    };
+  },
+  probe: () => Promise.resolve('absent'),
+  undo: () => Promise.resolve(undefined),
+};
+
+async function lookAtTargets(context: StepContext): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { name, target } of context.targets) {
+    try {
+      await target.prepare('blue', 'green');
+    } catch (error) {
+      const hint = (error as { hint?: string }).hint;
+      findings.push({
+        check: `target ${name}`,
+        severity: 'failure',
+        message: messageOf(error),
+        ...(hint === undefined ? {} : { hint }),
+      });
+    }
+  }
+  return findings;
+}

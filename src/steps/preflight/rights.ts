@@ -1,0 +1,67 @@
+import type { Finding } from '../../core/check.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
+import { finding, type Condition } from './condition.ts';
+
+/** What the connecting role may do. */
+export const rights: Condition = (facts) => {
+  const findings: Finding[] = [];
+  const { role, blue } = facts;
+  const name = quoteIdentifier(role.name);
+  if (!role.createDatabase) {
+    findings.push(
+      finding('rights', 'failure', `role ${role.name} may not create databases`, {
+        hint: `ALTER ROLE ${name} CREATEDB`,
+      }),
+    );
+  }
+  if (!role.ownsBlue) {
+    findings.push(
+      finding(
+        'rights',
+        'failure',
+        `role ${role.name} may not act as ${blue.owner}, the owner of ${blue.name}`,
+        {
+          hint: `GRANT ${quoteIdentifier(blue.owner)} TO ${name}`,
+        },
+      ),
+    );
+  }
+  if (!role.canSignal) {
+    findings.push(
+      finding('rights', 'failure', `role ${role.name} may not end the sessions of other roles`, {
+        hint: `GRANT pg_signal_backend TO ${name}`,
+      }),
+    );
+  }
+  const perRole = blue.settings.filter((setting) => setting.role !== '' && setting.role !== role.name);
+  if (perRole.length > 0 && !role.createRole) {
+    findings.push(
+      finding(
+        'rights',
+        'failure',
+        `role ${role.name} may not carry over the settings of other roles in ${blue.name}`,
+        {
+          hint: `connect as a superuser, or ALTER ROLE ${name} CREATEROLE`,
+          list: perRole.map((setting) => `${setting.role}: ${setting.name}`),
+        },
+      ),
+    );
+  }
+  if (facts.objects.unreadable.length > 0) {
+    findings.push(
+      finding('rights', 'failure', `role ${role.name} may not read everything in ${blue.name}`, {
+        hint: `GRANT pg_read_all_data TO ${name}`,
+        list: facts.objects.unreadable,
+      }),
+    );
+  }
+  if (facts.objects.rowSecurity.length > 0 && !role.bypassRls) {
+    findings.push(
+      finding('rights', 'failure', `row-level security would hide rows from role ${role.name}`, {
+        hint: `ALTER ROLE ${name} BYPASSRLS`,
+        list: facts.objects.rowSecurity,
+      }),
+    );
+  }
+  return findings;
+};

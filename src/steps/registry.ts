@@ -1,0 +1,22 @@
+import type { StepKind } from '../core/plan.ts';
+import type { Step } from '../core/step.ts';
+import { clone } from './clone.ts';
+import { fence } from './fence.ts';
+import { gate } from './gate.ts';
+import { keep } from './keep.ts';
+import { migrate } from './migrate.ts';
+import { preflight } from './preflight.ts';
+import { switchStep } from './switch.ts';
+import { verify } from './verify.ts';
+
+/** Everything that a plan can be made of. */
+export const steps: Readonly<Record<StepKind, Step>> = {
+  preflight,
+  fence,
+  clone,
+  migrate,
+  verify,
+  gate,
+  switch: switchStep,
+  keep,
+};

@@ -1,0 +1,116 @@
+import type { Mark } from '../../core/database.ts';
+import { messageOf, StepError, StuckError } from '../../core/errors.ts';
+import type { Side } from '../../core/side.ts';
+import type { StepContext } from '../../core/step.ts';
+import { uninterrupted } from './control.ts';
+
+/** How long the server may be away between the commit point and the opening of the new side. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * Moves ownership from one side to the other: the switch, and with the sides exchanged the swap back.
+ *
+ * Both sides stay closed until every target has flipped, so no client can write to either while they disagree. Before
+ * `ownership-moved` any error leaves everything as it was. After it an error puts the targets back; that loses
+ * nothing, because the new side has not been opened yet. Opening it is the last thing done, and the point of no
+ * return. Throws StuckError when what is live cannot be settled.
+ */
+export async function swap(context: StepContext, from: Side, to: Side): Promise<{ ms: number }> {
+  const { database, targets } = context;
+  for (const { target } of targets) await target.prepare(from, to);
+  context.signal.throwIfAborted();
+
+  // From here on a signal waits until the switch has settled.
+  const started = performance.now();
+  const control = uninterrupted(context);
+  const comment = context.plan.blue.comment;
+  const former = (await database.state(to))?.mark?.as;
+  await database.close(from, context.plan.longTransactions, control);
+  await database.close(to, { wait: 0, then: 'end' }, control);
+  await database.assertLocked();
+  await database.releaseReaders();
+  database.setPatience(PATIENCE_MS);
+
+  await context.record({ type: 'ownership-moved', from, to });
+  try {
+    for (const [index, { name, target }] of targets.entries()) {
+      context.progress(index, targets.length, 'targets', name);
+      await target.switch(from, to);
+    }
+    await database.mark(from, 'previous', comment);
+    await database.mark(to, undefined, comment);
+    await database.open(to);
+  } catch (cause) {
+    if (await isOpen(context, to, cause)) return { ms: performance.now() - started };
+    await putBackOrStuck(context, from, to, former, cause);
+    throw new StepError(`the switch failed and every target was put back: ${messageOf(cause)}`, {
+      cause,
+      hint: cause instanceof StepError ? cause.hint : undefined,
+    });
+  }
+  return { ms: performance.now() - started };
+}
+
+/** The opening may have come through although its answer did not: then the new side is live, and that is that. */
+async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<boolean> {
+  try {
+    const state = await context.database.state(to);
+    return state !== undefined && !state.closed;
+  } catch {
+    throw new StuckError(`the server went away in the middle of the switch: ${messageOf(cause)}`, {
+      cause,
+      hint: `when the server is back: cutover abort ${context.run}`,
+    });
+  }
+}
+
+async function putBackOrStuck(
+  context: StepContext,
+  from: Side,
+  to: Side,
+  former: Mark['as'] | undefined,
+  cause: unknown,
+): Promise<void> {
+  try {
+    await putBack(context, from, to, { mark: former });
+    await context.record({ type: 'ownership-moved', from: to, to: from });
+  } catch (second) {
+    throw new StuckError(
+      `the switch failed (${messageOf(cause)}), and so did putting it back: ${messageOf(second)}`,
+      {
+        cause,
+        hint: `mend the cause, then: cutover abort ${context.run}`,
+      },
+    );
+  }
+}
+
+/**
+ * Points every target at `from` again and sets the marks as they were; says whether anything had to be moved.
+ * Refuses when `to` is open: it may have taken writes, and only a swap back may decide about those.
+ */
+export async function putBack(
+  context: StepContext,
+  from: Side,
+  to: Side,
+  former: { mark: Mark['as'] | undefined },
+): Promise<boolean> {
+  const { database, targets } = context;
+  const sides = await Promise.all(targets.map(({ target }) => target.current()));
+  const moved = sides.some((side) => side !== from);
+  if (!moved && (await database.state(from))?.mark === undefined) return false;
+  const state = await database.state(to);
+  if (state && !state.closed && sides.some((side) => side === to)) {
+    throw new StuckError(`${to} is live already and may have taken writes`, {
+      hint:
+        to === 'green'
+          ? `to go back: cutover swap-back ${context.run}`
+          : `see: cutover status ${context.run}`,
+    });
+  }
+  for (const { target } of targets.toReversed()) await target.switch(to, from);
+  const comment = context.plan.blue.comment;
+  if (state) await database.mark(to, former.mark, comment);
+  await database.mark(from, undefined, comment);
+  return moved;
+}

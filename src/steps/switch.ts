@@ -1,0 +1,22 @@
+import type { Step } from '../core/step.ts';
+import { formatDuration } from '../util/units.ts';
+import { putBack, swap } from './shared/swap.ts';
+
+/** The one step at which ownership moves. */
+export const switchStep: Step = {
+  kind: 'switch',
+  async run(context) {
+    const { ms } = await swap(context, 'blue', 'green');
+    return { output: { ms }, summary: `green is live; the switch took ${formatDuration(ms)}` };
+  },
+  async probe(context) {
+    const green = await context.database.state('green');
+    const sides = await Promise.all(context.targets.map(({ target }) => target.current()));
+    if (sides.every((side) => side === 'green') && green && !green.closed) return 'done';
+    return sides.every((side) => side === 'blue') ? 'absent' : 'unknown';
+  },
+  async undo(context) {
+    const moved = await putBack(context, 'blue', 'green', { mark: 'copy' });
+    return moved ? 'every target points at blue again' : undefined;
+  },
+};

@@ -1,0 +1,70 @@
+import type { CheckContext, Finding } from '../core/check.ts';
+import type { Baseline } from '../core/database.ts';
+import { DifferencesError } from '../core/errors.ts';
+import type { Step, StepContext } from '../core/step.ts';
+import { plural } from '../util/units.ts';
+import { controlOf } from './shared/control.ts';
+
+export interface VerifyOutput {
+  readonly baseline: Baseline;
+}
+
+/**
+ * Checks that need to connect to green by themselves come first; then green is closed like blue, so that nothing that
+ * the other checks prove can change until the switch.
+ */
+export const verify: Step = {
+  kind: 'verify',
+  async run(context) {
+    const findings: Finding[] = [];
+    await runChecks(context, 'green-open', findings);
+    await context.database.close('green', { wait: 0, then: 'end' }, controlOf(context));
+    await runChecks(context, 'closed', findings);
+    const failures = findings.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
+    if (failures.length > 0) {
+      throw new DifferencesError(`verification found ${plural(failures.length, 'problem')}`, findings, {
+        hint: 'mend the migrations, or name in the playbook what is meant to differ; then run again',
+      });
+    }
+    const output: VerifyOutput = { baseline: await context.database.baseline('green') };
+    return { output, findings, summary: summaryOf(findings) };
+  },
+  // Proof is made anew rather than trusted.
+  probe: () => Promise.resolve('absent'),
+  undo: () => Promise.resolve(undefined),
+};
+
+async function runChecks(
+  context: StepContext,
+  when: 'green-open' | 'closed',
+  findings: Finding[],
+): Promise<void> {
+  const checks = context.checks.filter(({ check }) => check.when === when);
+  if (checks.length === 0) return;
+  const shared = await checkContext(context);
+  for (const { name, check } of checks) {
+    context.signal.throwIfAborted();
+    const progress: CheckContext['progress'] = (done, total, note) =>
+      context.progress(done, total, 'rows', note ? `${name}: ${note}` : name);
+    progress(0, 0);
+    findings.push(...(await check.run({ ...shared, progress })));
+  }
+}
+
+async function checkContext(context: StepContext): Promise<Omit<CheckContext, 'progress'>> {
+  const { database } = context;
+  const [blue, green] = [await database.reader('blue'), await database.reader('green')];
+  return {
+    blue,
+    green,
+    catalogs: { blue: await blue.catalog(), green: await green.catalog() },
+    expect: context.plan.expect,
+    env: { ...context.env, GREEN_URL: await database.url('green') },
+    signal: context.signal,
+  };
+}
+
+function summaryOf(findings: readonly Finding[]): string {
+  const passed = findings.filter(({ severity }) => severity === 'ok');
+  return passed.map(({ message }) => message).join('; ') || 'no check was asked for';
+}

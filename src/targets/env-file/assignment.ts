@@ -1,0 +1,51 @@
+/** Where a variable's value stands in a file's text. */
+export interface Assignment {
+  /** As it is written between its quotes: nothing is unescaped, so that what is kept stays to the letter. */
+  readonly value: string;
+  readonly start: number;
+  readonly end: number;
+  readonly quote: '' | "'" | '"';
+}
+
+// Quoted values may span lines, which is why the whole text is read and not line by line.
+const LINE =
+  /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\[^])*)"|([^\r\n]*?))[ \t]*(?:(?<=[ \t'"=])#[^\r\n]*)?\r?$/gm;
+
+/** Finds a variable of a `.env` file. Throws when it is not there, or there twice: then nobody knows which one counts. */
+export function findVariable(text: string, name: string): Assignment {
+  const found: Assignment[] = [];
+  for (const match of text.matchAll(LINE)) {
+    if (match[1] === name) found.push(assignmentOf(match));
+  }
+  if (found.length === 0) throw new Error(`${name} is not in the file`);
+  if (found.length > 1) throw new Error(`${name} is in the file ${found.length} times`);
+  return found[0]!;
+}
+
+function assignmentOf(match: RegExpExecArray): Assignment {
+  const [all, , single, double, bare] = match;
+  const raw = single ?? double ?? bare ?? '';
+  const quote = single !== undefined ? "'" : double !== undefined ? '"' : '';
+  const equals = all.indexOf('=');
+  const start =
+    match.index +
+    (quote ? all.indexOf(quote, equals) + 1 : equals + 1 + leadingBlanks(all.slice(equals + 1)));
+  return { value: raw, start, end: start + raw.length, quote };
+}
+
+const leadingBlanks = (text: string): number => /^[ \t]*/.exec(text)![0].length;
+
+/** The text with another value at the same place, quoted as it was, or quoted now if it has to be. */
+export function replaceValue(text: string, assignment: Assignment, value: string): string {
+  if (/[\r\n]/.test(value)) throw new Error('a value with a line break cannot be written');
+  return text.slice(0, assignment.start) + written(value, assignment.quote) + text.slice(assignment.end);
+}
+
+function written(value: string, quote: Assignment['quote']): string {
+  if (quote === '"' && /["\\]/.test(value))
+    throw new Error('a value with " or \\ cannot stand between double quotes');
+  if (quote === "'" && value.includes("'"))
+    throw new Error('a value with a single quote cannot stand between single quotes');
+  if (quote !== '' || /^[\w.:/@%+=?&,~-]*$/.test(value)) return value;
+  return `'${written(value, "'")}'`;
+}

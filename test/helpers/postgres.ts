@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { embeddedBinaries } from '../../src/databases/postgres/binaries.ts';
+import { startCluster, type Cluster } from '../../src/databases/postgres/cluster.ts';
+
+export const DEFAULT_MAJOR = 18;
+const packages: Record<number, string | undefined> = { 15: 'pg15', 16: 'pg16', 17: 'pg17', 18: undefined };
+
+/** The majors whose programs are installed here. */
+export const majors = (): number[] =>
+  Object.entries(packages)
+    .filter(
+      ([, name]) => name === undefined || existsSync(new URL(`../../node_modules/${name}`, import.meta.url)),
+    )
+    .map(([major]) => Number(major));
+
+export interface TestServer {
+  readonly cluster: Cluster;
+  readonly url: (database?: string) => string;
+  /** A connection as superuser; ended with the server. Errors of broken connections are swallowed. */
+  connect(database?: string): Promise<pg.Client>;
+  /** Runs one SQL text and gives its rows. */
+  sql<R extends pg.QueryResultRow = Record<string, string>>(text: string, database?: string): Promise<R[]>;
+  /** Makes an empty database with a name nobody has, and gives the name. */
+  database(prefix?: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Starts a real server of a major in a temporary folder, without fsync. */
+export async function testServer(
+  major = DEFAULT_MAJOR,
+  settings: Record<string, string> = {},
+): Promise<TestServer> {
+  const home = await mkdtemp(join(tmpdir(), `cutover-test-pg${major}-`));
+  const cluster = await startCluster({
+    binaries: await embeddedBinaries(packages[major]),
+    home,
+    settings: { fsync: 'off', max_connections: '60', shared_buffers: '64MB', ...settings },
+  });
+  return serverOn(cluster, home);
+}
+
+function serverOn(cluster: Cluster, home: string): TestServer {
+  const clients = new Set<pg.Client>();
+  const connect = async (database = 'postgres'): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString: cluster.url(database) });
+    client.on('error', () => undefined);
+    await client.connect();
+    clients.add(client);
+    return client;
+  };
+  return {
+    cluster,
+    url: (database = 'postgres') => cluster.url(database),
+    connect,
+    async sql<R extends pg.QueryResultRow>(text: string, database?: string) {
+      const client = await connect(database);
+      try {
+        const result: unknown = await client.query(text);
+        const last = Array.isArray(result)
+          ? (result.at(-1) as pg.QueryResult<R>)
+          : (result as pg.QueryResult<R>);
+        return last.rows;
+      } finally {
+        clients.delete(client);
+        await client.end();
+      }
+    },
+    async database(prefix = 'shop') {
+      const name = `${prefix}_${randomBytes(4).toString('hex')}`;
+      await this.sql(`create database "${name.replaceAll('"', '""')}"`);
+      return name;
+    },
+    async stop() {
+      await Promise.all([...clients].map((client) => client.end().catch(() => undefined)));
+      await cluster.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
