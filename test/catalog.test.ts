@@ -98,6 +98,7 @@ const changes = [
   `create extension citext`,
   `create aggregate total(int) (sfunc = int4pl, stype = int)`,
   `create statistics st on id, name from shops`,
+  `alter table shops set logged`,
   `create publication p for table shops`,
   `alter publication p set table shops (id) where (id > 3)`,
   `create extension postgres_fdw`,

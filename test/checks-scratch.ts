@@ -7,7 +7,7 @@ try {
   const c = await s.connect(db);
   await c.query(`create table acc (aid int not null primary key, bid int, abalance int, filler char(84));
    insert into acc select i, i/100, 0, '' from generate_series(1,1000000) i; 
-   create table mixed as select i::bigint as id, now() - i * interval $q$1 s$q$ as at, (i*0.37)::numeric(12,2) as n, i*0.1::float8 as f, md5(i::text) as t, jsonb_build_object($q$a$q$, i) as j from generate_series(1,1000000) i; vacuum analyze`);
+   create table mixed as select i::bigint as id, now() - i * interval $q$1 s$q$ as at, (i*0.37)::numeric(12,2) as n, i*0.1::float8 as f, md5(i::text) as t, jsonb_build_object($q$a$q$, i) as j from generate_series(1,1000000) i`); await c.query('vacuum analyze');
   const rc = await s.connect(db); await prepareReaderSession(rc); const r = createReader(rc);
   const cat = await r.catalog();
   const time = async (l: string, f: () => Promise<unknown>) => { const a: number[] = []; for (let i = 0; i < 3; i++) { const t = performance.now(); await f(); a.push(performance.now() - t); } console.log(l, a.sort((x, y) => x - y)[1]!.toFixed(0), 'ms'); };

@@ -51,8 +51,8 @@ export class FileJournalStore implements JournalStore {
   }
 
   async list(): Promise<string[]> {
-    const names = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
+    const names: string[] = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [] as string[];
       throw error;
     });
     return names.sort();

@@ -8,7 +8,7 @@ import type { Migrator } from '../core/migrator.ts';
 import type { BlueSource } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Target } from '../core/target.ts';
-import { openEmbedded } from '../databases/postgres/embedded.ts';
+import { openEmbedded } from '../databases/postgres/embedded/embedded.ts';
 import { Postgres } from '../databases/postgres/postgres.ts';
 import { migrators as migratorRegistry } from '../migrators/registry.ts';
 import { targets as targetRegistry } from '../targets/registry.ts';

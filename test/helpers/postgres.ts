@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { embeddedBinaries } from '../../src/databases/postgres/binaries.ts';
-import { startCluster, type Cluster } from '../../src/databases/postgres/cluster.ts';
+import { embeddedBinaries } from '../../src/databases/postgres/embedded/binaries.ts';
+import { startCluster, type Cluster } from '../../src/databases/postgres/embedded/cluster.ts';
 
 export const DEFAULT_MAJOR = 18;
 const packages: Record<number, string | undefined> = { 15: 'pg15', 16: 'pg16', 17: 'pg17', 18: undefined };

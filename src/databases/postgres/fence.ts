@@ -5,7 +5,7 @@ import type { LongTransactions } from '../../core/playbook.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { formatDuration } from '../../util/units.ts';
 import { codeOf, type Connection } from './connection.ts';
-import { readSessions } from './facts.ts';
+import { readSessions } from './facts/facts.ts';
 
 const POLL_MS = 20;
 const END_MS = 30_000;

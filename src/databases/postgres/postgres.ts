@@ -6,21 +6,16 @@ import type { LongTransactions, Playbook } from '../../core/playbook.ts';
 import type { Side } from '../../core/side.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { withDatabase } from '../../util/url.ts';
-import { chooseStrategy, planClone } from './clone-plan.ts';
+import { chooseStrategy, planClone } from './copy/clone-plan.ts';
 import { addressOf, Connection, openMaintenance, openPatiently, type Address } from './connection.ts';
-import { copySteps, dropMarked, findByName, findByOid, findCopy, makeCopy, type Found } from './copy.ts';
-import { readFacts } from './facts.ts';
+import { copySteps, dropMarked, findByName, findByOid, findCopy, makeCopy, type Found } from './copy/copy.ts';
+import { readFacts } from './facts/facts.ts';
 import { closeDatabase } from './fence.ts';
 import { RunLock } from './lock.ts';
-import { formatMark, interimName, parseMark } from './mark.ts';
-import { createReader, prepareReaderSession } from './reader.ts';
+import { formatMark, interimName, parseMark } from './copy/mark.ts';
+import { Readers } from './readers.ts';
 import { renameStatement, renameTogether } from './rename.ts';
 import { readBaseline, readWrites } from './writes.ts';
-
-interface OpenReader {
-  readonly connection: Connection;
-  readonly reader: Reader;
-}
 
 export interface PostgresOptions {
   /** Connection string of blue; secret. */
@@ -35,7 +30,7 @@ export class Postgres implements core.Database {
   readonly address: Address;
   readonly #run: string;
   readonly #oids = new Map<Side, number>();
-  readonly #readers = new Map<Side, OpenReader>();
+  readonly #readers = new Readers();
   #patience: number;
   #admin: Connection | undefined;
   #lock: RunLock | undefined;
@@ -102,8 +97,9 @@ export class Postgres implements core.Database {
 
   async inspect(): Promise<core.Facts> {
     const blue = await this.#found('blue');
-    const pids = [...this.#readers.values()].map(({ connection }) => connection.pid);
-    return readFacts(await this.#maintenance(), blue.oid, pids, () => this.#connect(blue.name));
+    return readFacts(await this.#maintenance(), blue.oid, this.#readers.pids(), () =>
+      this.#connect(blue.name),
+    );
   }
 
   async lock(): Promise<void> {
@@ -123,7 +119,7 @@ export class Postgres implements core.Database {
   async close(side: Side, long: LongTransactions, control: core.WorkControl): Promise<void> {
     const found = await this.#found(side);
     // The reader must be there before the door closes; afterwards nobody gets in, the tool neither.
-    const reader = found.open ? await this.#reader(side, found) : this.#readers.get(side);
+    const reader = found.open ? await this.#reader(side) : this.#readers.get(side);
     const ownPids = reader ? [reader.connection.pid] : [];
     await closeDatabase({
       admin: await this.#maintenance(),
@@ -158,7 +154,7 @@ export class Postgres implements core.Database {
     const found =
       (await this.#find(side)) ?? (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
     if (!found) return false;
-    await this.#releaseReader(side);
+    await this.#readers.release(side);
     await dropMarked(admin, found, { run: this.#run, as }, interim);
     return true;
   }
@@ -180,22 +176,21 @@ export class Postgres implements core.Database {
   }
 
   async reader(side: Side): Promise<Reader> {
-    const held = this.#readers.get(side);
-    return (held && !held.connection.lost ? held : await this.#reader(side, await this.#found(side))).reader;
+    return (await this.#reader(side)).reader;
   }
 
-  async releaseReaders(): Promise<void> {
-    for (const side of ['blue', 'green'] as const) await this.#releaseReader(side);
+  releaseReaders(): Promise<void> {
+    return this.#readers.releaseAll();
   }
 
   async baseline(side: Side): Promise<core.Baseline> {
-    const reader = await this.reader(side);
-    return readBaseline(this.#readers.get(side)!.connection, reader);
+    const { connection, reader } = await this.#reader(side);
+    return readBaseline(connection, reader);
   }
 
   async writesSince(side: Side, baseline: core.Baseline): Promise<core.WriteReport> {
-    const reader = await this.reader(side);
-    return readWrites(this.#readers.get(side)!.connection, reader, baseline);
+    const { connection, reader } = await this.#reader(side);
+    return readWrites(connection, reader, baseline);
   }
 
   async migrationTarget(side: Side): Promise<MigrationTarget> {
@@ -223,18 +218,9 @@ export class Postgres implements core.Database {
     return this.#admin;
   }
 
-  async #reader(side: Side, found: Found): Promise<OpenReader> {
-    await this.#releaseReader(side);
-    const connection = await this.#connect(found.name);
-    await prepareReaderSession(connection.client);
-    const opened = { connection, reader: createReader(connection.client) };
-    this.#readers.set(side, opened);
-    return opened;
-  }
-
-  async #releaseReader(side: Side): Promise<void> {
-    await this.#readers.get(side)?.connection.end();
-    this.#readers.delete(side);
+  async #reader(side: Side): ReturnType<Readers['replace']> {
+    const held = this.#readers.get(side);
+    return held ?? this.#readers.replace(side, await this.#connect((await this.#found(side)).name));
   }
 
   async #find(side: Side): Promise<Found | undefined> {

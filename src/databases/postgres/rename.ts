@@ -3,7 +3,7 @@ import { StepError } from '../../core/errors.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import { codeOf, type Connection } from './connection.ts';
 import { describeSession } from './fence.ts';
-import { readSessions } from './facts.ts';
+import { readSessions } from './facts/facts.ts';
 
 export interface Move {
   readonly oid: number;

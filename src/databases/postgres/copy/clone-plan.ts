@@ -1,8 +1,8 @@
-import type { ClonePlan, Facts } from '../../core/database.ts';
-import type { Estimate } from '../../core/estimate.ts';
-import type { Playbook } from '../../core/playbook.ts';
-import { formatBytes, formatCount } from '../../util/units.ts';
-import { quoteIdentifier } from '../../util/sql.ts';
+import type { ClonePlan, Facts } from '../../../core/database.ts';
+import type { Estimate } from '../../../core/estimate.ts';
+import type { Playbook } from '../../../core/playbook.ts';
+import { formatBytes, formatCount } from '../../../util/units.ts';
+import { quoteIdentifier } from '../../../util/sql.ts';
 import { carryStatements } from './carry.ts';
 import { interimName } from './mark.ts';
 

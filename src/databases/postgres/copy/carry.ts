@@ -1,5 +1,5 @@
-import type { Facts, Privilege, Setting } from '../../core/database.ts';
-import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+import type { Facts, Privilege, Setting } from '../../../core/database.ts';
+import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 
 /**
  * Statements that give `name` everything of blue that `CREATE DATABASE … TEMPLATE` leaves behind: privileges,

@@ -1,7 +1,7 @@
-import type { ClonePlan, Mark, WorkControl } from '../../core/database.ts';
-import { StepError } from '../../core/errors.ts';
-import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
-import { cancellable, codeOf, type Address, type Connection } from './connection.ts';
+import type { ClonePlan, Mark, WorkControl } from '../../../core/database.ts';
+import { StepError } from '../../../core/errors.ts';
+import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
+import { cancellable, codeOf, type Address, type Connection } from '../connection.ts';
 import { formatMark, parseMark } from './mark.ts';
 
 export interface Found {

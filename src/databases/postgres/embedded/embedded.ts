@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, StepError } from '../../core/errors.ts';
-import type { BlueSource } from '../../core/playbook.ts';
-import { quoteIdentifier } from '../../util/sql.ts';
+import { messageOf, StepError } from '../../../core/errors.ts';
+import type { BlueSource } from '../../../core/playbook.ts';
+import { quoteIdentifier } from '../../../util/sql.ts';
 import { embeddedBinaries } from './binaries.ts';
 import { startCluster, type Cluster } from './cluster.ts';
-import { addressOf, Connection } from './connection.ts';
-import { findByName } from './copy.ts';
+import { addressOf, Connection } from '../connection.ts';
+import { findByName } from '../copy/copy.ts';
 
 type EmbeddedSource = Extract<BlueSource, { kind: 'embedded' }>;
 

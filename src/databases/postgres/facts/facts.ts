@@ -1,12 +1,12 @@
 import { statfs, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Facts, Privilege, SessionInfo, Setting } from '../../core/database.ts';
-import { RefusedError } from '../../core/errors.ts';
-import { catalogFingerprint } from './catalog.ts';
-import type { Connection } from './connection.ts';
-import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './facts-queries.ts';
-import { parseMark } from './mark.ts';
-import { createReader, prepareReaderSession } from './reader.ts';
+import type { Facts, Privilege, SessionInfo, Setting } from '../../../core/database.ts';
+import { RefusedError } from '../../../core/errors.ts';
+import { catalogFingerprint } from '../catalog.ts';
+import type { Connection } from '../connection.ts';
+import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './queries.ts';
+import { parseMark } from '../copy/mark.ts';
+import { createReader, prepareReaderSession } from '../reader.ts';
 
 interface ServerRow {
   [column: string]: unknown;

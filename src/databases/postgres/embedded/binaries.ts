@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { StepError } from '../../core/errors.ts';
+import { StepError } from '../../../core/errors.ts';
 
 /** An account that may run a server: PostgreSQL refuses to run as root. */
 interface Account {

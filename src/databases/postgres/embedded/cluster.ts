@@ -5,9 +5,9 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { StepError } from '../../core/errors.ts';
-import { run, start } from '../../util/exec.ts';
-import { addSecret } from '../../util/redact.ts';
+import { StepError } from '../../../core/errors.ts';
+import { run, start } from '../../../util/exec.ts';
+import { addSecret } from '../../../util/redact.ts';
 import { reachable, serverAccount, SHARED_HOME } from './binaries.ts';
 
 /** A PostgreSQL server that this process started, or found running in its folder. */
