@@ -1,4 +1,4 @@
-import anyTest, { type TestFn } from 'ava';
+import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
 import type { Expectations } from '../src/core/playbook.ts';
 import { checks } from '../src/checks/registry.ts';
@@ -13,7 +13,6 @@ import {
 } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
-const test = anyTest as TestFn;
 const servers: { server: TestServer; templates: string[] }[] = [];
 
 test.before(async () => {
@@ -313,6 +312,16 @@ test.serial('sql: every way to expect, both sides, and a query that fails', (t) 
     t.false(await passes({ query: 'select count(*) from common_table', 'same-on-both': true }));
     t.true(
       await passes({ query: 'select a, b from common_table where b is not null', 'same-on-both': true }),
+    );
+    await pair.green.query(`update common_table set b = b where a = 1`);
+    t.true(
+      await passes({ query: 'select a, b from common_table where b is not null', 'same-on-both': true }),
+    );
+    t.false(
+      await passes({
+        query: 'select b from common_table where b is not null order by ctid',
+        'same-on-both': true,
+      }),
     );
     t.true(await passes({ query: 'select true', equals: true }));
     t.false(await passes({ query: 'select false', equals: true }));

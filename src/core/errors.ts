@@ -89,4 +89,19 @@ export class InterruptedError extends CutoverError {
   }
 }
 
+/** An error that the database server sent: it has an SQLSTATE, and perhaps more to say. */
+export interface ServerError extends Error {
+  readonly code: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+export const isServerError = (error: unknown): error is ServerError =>
+  error instanceof Error &&
+  /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code)) &&
+  'severity' in error;
+
+/** `permission denied for database shop (42501)` */
+export const serverMessage = (error: ServerError): string => `${error.message} (${error.code})`;
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

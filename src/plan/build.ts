@@ -135,12 +135,11 @@ function fenceStep(playbook: Playbook, { names, close }: PlanParts): PlannedStep
 }
 
 function cloneStep({ clone, names }: PlanParts): PlannedStep {
-  const title = `Clone ${names.blue} to ${names.green} (${clone.reason})`;
   return step(
     'clone',
     'clone',
-    title,
-    clone.does,
+    `Clone ${names.blue} to ${names.green}`,
+    [...clone.does, `this way because: ${clone.reason}`],
     `DROP DATABASE ${names.green}, if it carries this run's mark`,
     {
       input: clone.plan,
@@ -150,7 +149,7 @@ function cloneStep({ clone, names }: PlanParts): PlannedStep {
 }
 
 const migrateSteps = ({ migrators, names }: PlanParts): PlannedStep[] =>
-  migrators.map(({ use, does }, index) =>
+  migrators.map(({ use, does, files }, index) =>
     step(
       `migrate-${index + 1}-${use.driver}`,
       'migrate',
@@ -158,7 +157,7 @@ const migrateSteps = ({ migrators, names }: PlanParts): PlannedStep[] =>
       does,
       'goes with the copy',
       {
-        input: { index },
+        input: { index, files },
       },
     ),
   );

@@ -83,7 +83,7 @@ function placeOfReference(tree: Scalar, index: number, mistakes: Mistakes): Plac
 }
 
 /** What YAML would make of a plain text, where it is a number or a truth value. */
-export function retype(text: string): string | number | boolean {
+function retype(text: string): string | number | boolean {
   if (text === 'true' || text === 'false') return text === 'true';
   return /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i.test(text) ? Number(text) : text;
 }

@@ -136,7 +136,7 @@ export const quoted = (word: string): string =>
   JSON.stringify(printable(word.length > 60 ? `${word.slice(0, 60)}…` : word));
 
 /** `switch.targets[0].env-file`; keys that are no plain words are quoted. */
-export function formatPath(path: KeyPath): string {
+function formatPath(path: KeyPath): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
     if (!/^[\w-]{1,60}$/.test(part)) return `${text}[${quoted(part)}]`;

@@ -21,7 +21,7 @@ export interface List extends Extent {
   readonly items: readonly Tree[];
 }
 
-export interface Entry {
+interface Entry {
   readonly key: Place;
   readonly tree: Tree;
 }
@@ -65,11 +65,7 @@ export class TreeBuilder {
   }
 
   #content(node: Node, place: Place, path: KeyPath): Tree {
-    if (isScalar(node)) {
-      if (place.end - place.start > LIMITS.text)
-        this.#mistakes.add(place, path, `longer than ${LIMITS.text} characters`);
-      return scalar(node, place);
-    }
+    if (isScalar(node)) return scalar(node, place);
     if (isMap(node)) return this.#map(node, place, path);
     const items = isSeq(node)
       ? node.items.map((item, index) => this.build(item as Node, place, [...path, index]))

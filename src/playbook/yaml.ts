@@ -18,10 +18,8 @@ export function readYaml(text: string, mistakes: Mistakes): MapTree | undefined 
   const start = { start: 0, end: 1 };
   if (!isText(text, mistakes)) return undefined;
   const masked = maskReferences(text);
-  if (tooManyLexemes(masked)) {
-    mistakes.add(start, [], `more than ${LIMITS.lexemes} words and signs: this is no playbook`);
-    return undefined;
-  }
+  addOversize(masked, mistakes);
+  if (mistakes.any) return undefined;
   const tokens = [...new Parser().parse(masked)];
   const deep = tooDeep(tokens);
   if (deep) {
@@ -58,15 +56,27 @@ function isText(text: string, mistakes: Mistakes): boolean {
   return false;
 }
 
-/** The lexer is lazy and cheap; the parser behind it is neither. */
-function tooManyLexemes(text: string): boolean {
+/** The lexer is lazy and cheap; the parser and the composer behind it are neither. */
+function addOversize(text: string, mistakes: Mistakes): void {
   let count = 0;
-  for (const _ of new Lexer().lex(text)) {
+  let start = 0;
+  for (const lexeme of new Lexer().lex(text)) {
     count += 1;
-    if (count > LIMITS.lexemes) return true;
+    const end = start + lexeme.length;
+    if (count > LIMITS.lexemes)
+      return mistakes.add(
+        { start, end },
+        [],
+        `more than ${LIMITS.lexemes} words and signs: this is no playbook`,
+      );
+    if (lexeme.length > LIMITS.text && !/^[#\s]/.test(lexeme))
+      return mistakes.add({ start, end }, [], `longer than ${LIMITS.text} characters: this is no playbook`);
+    if (!LEXER_MARKS.has(lexeme)) start = end;
   }
-  return false;
 }
+
+/** What the lexer puts between the text's own parts: beginnings of documents and of plain scalars, ends of flows. */
+const LEXER_MARKS: ReadonlySet<string> = new Set(['\x02', '\x18', '\x1f']);
 
 /** Measured on a stack of its own, because yaml's composer recurses. */
 function tooDeep(tokens: readonly CST.Token[]): Place | undefined {

@@ -1,4 +1,4 @@
-import { CutoverError } from '../core/errors.ts';
+import { CutoverError, isServerError, serverMessage } from '../core/errors.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
 import { findingsText } from './findings.ts';
@@ -9,13 +9,15 @@ export function errorText(error: unknown, style: Style, now: readonly string[] =
   if (!(error instanceof Error)) return redact(`${style.red('✖')} ${String(error)}`);
   const { where, detail, hint } = error as Partial<CutoverError>;
   const findings = (error as { findings?: readonly Finding[] }).findings ?? [];
-  const lines = [`${style.red('✖')} ${style.bold(error.message)}`];
+  const lines = [
+    `${style.red('✖')} ${style.bold(isServerError(error) ? serverMessage(error) : error.message)}`,
+  ];
   if (where && !error.message.startsWith(where)) lines.push(`  at ${where}`);
   if (typeof detail === 'string') lines.push(...detail.split('\n').map((line) => `  ${line}`));
   if (findings.length > 0) lines.push('', findingsText(shownFirst(findings), style));
   if (now.length > 0) lines.push('', style.bold('Now'), ...now.map((line) => `  ${line}`));
   if (hint) lines.push('', style.bold('Next'), ...hint.split('\n').map((line) => `  ${line}`));
-  if (!(error instanceof CutoverError)) lines.push('', unforeseen(error));
+  if (!(error instanceof CutoverError) && !isServerError(error)) lines.push('', unforeseen(error));
   return redact(lines.join('\n'));
 }
 
@@ -27,7 +29,5 @@ const shownFirst = (findings: readonly Finding[]): Finding[] => {
 };
 
 function unforeseen(error: Error): string {
-  const code = (error as { code?: unknown }).code;
-  const sqlState = typeof code === 'string' ? ` (${code})` : '';
-  return `This error was not foreseen${sqlState}. Where it came from:\n${error.stack ?? ''}`;
+  return `This error was not foreseen. Where it came from:\n${error.stack ?? ''}`;
 }

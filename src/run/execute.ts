@@ -116,9 +116,9 @@ export async function takeBack(
   }
   if (failed.length === 0)
     return finish(execution, { outcome: 'unwound', exit: exitOf(error), error, undone: lines });
-  const left = failed.map(({ step, message }) => `${step.id}: ${message}`).join('\n');
+  const left = failed.map(({ step, message }) => `${step.id}: ${message}`);
   const stuck = new StuckError('not everything could be put back', {
-    detail: left,
+    detail: [`first: ${recordOf(error).message}`, ...left].join('\n'),
     cause: error,
     hint: `mend the cause, then: cutover abort ${execution.plan.run}`,
   });

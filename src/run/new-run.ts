@@ -6,6 +6,7 @@ import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
 import { lookAtFacts } from '../steps/preflight/conditions.ts';
 import { compactTime } from '../util/clock.ts';
+import { refusing } from './refusing.ts';
 import { openDrivers, openServer, type Drivers, type OpenServer, type Surroundings } from './open.ts';
 
 /** `20261120-234205-3fa9`: sorts by time, and is unique among runs of one second. */
@@ -17,11 +18,10 @@ export interface PreparedRun {
 }
 
 /** Looks at blue and makes the plan; the drivers stay open for running it. Changes nothing. */
-export async function prepareRun(
-  playbook: Playbook,
-  around: Surroundings,
-  lock: boolean,
-): Promise<PreparedRun> {
+export const prepareRun = (...args: Parameters<typeof prepare>): Promise<PreparedRun> =>
+  refusing(() => prepare(...args));
+
+async function prepare(playbook: Playbook, around: Surroundings, lock: boolean): Promise<PreparedRun> {
   const run = newRunId(new Date());
   const server = await openServer(playbook.blue, run, around);
   try {

@@ -5,6 +5,7 @@ import type { Drivers } from './open.ts';
 /** In which state blue, green and the targets are now, by asking them. Never throws: not knowing is an answer. */
 export async function describeNow(drivers: Drivers, names: Names): Promise<string[]> {
   const lines: string[] = [];
+  drivers.database.setPatience(0);
   for (const side of ['blue', 'green'] as const) {
     try {
       const state = await drivers.database.state(side);

@@ -3,6 +3,7 @@ import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
 import type { Execution } from './execute.ts';
 import { openStored, type Drivers, type Surroundings } from './open.ts';
+import { refusing } from './refusing.ts';
 import type { Screen } from './screen.ts';
 
 /** A run of the journal with its servers and targets open, and locked against everybody else. */
@@ -14,7 +15,9 @@ export interface Reopened {
 }
 
 /** Opens a run again. Throws RefusedError when it is in none of the phases, or when another process works on it. */
-export async function reopen(
+export const reopen = (...args: Parameters<typeof open>): Promise<Reopened> => refusing(() => open(...args));
+
+async function open(
   store: JournalStore,
   run: string,
   phases: readonly RunPhase[],

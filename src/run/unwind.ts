@@ -5,7 +5,7 @@ import type { StepContext } from '../core/step.ts';
 import { steps as registry } from '../steps/registry.ts';
 import { recordOf } from './error-record.ts';
 
-/** How long an undo waits for a server that is just away. */
+/** How long all undos together wait for a server that is just away. */
 const PATIENCE_MS = 30_000;
 
 export interface Unwound {
@@ -27,10 +27,11 @@ export async function unwind(
 ): Promise<Unwound> {
   const lines: string[] = [];
   const failed: { step: PlannedStep; message: string }[] = [];
+  const deadline = Date.now() + PATIENCE_MS;
   for (const step of started.toReversed()) {
     await record({ type: 'undo-started', step: step.id });
     const context = contextOf(step);
-    context.database.setPatience(PATIENCE_MS);
+    context.database.setPatience(Math.max(0, deadline - Date.now()));
     try {
       const line = await registry[step.kind].undo(context);
       if (line) lines.push(line);
