@@ -4,8 +4,7 @@ import { abort } from '../run/abort.ts';
 import { LineScreen } from '../run/lines.ts';
 import { describeNow } from '../run/now.ts';
 import { reopen } from '../run/reopen.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
 
 const PHASES = ['running', 'unwinding', 'stuck'] as const;

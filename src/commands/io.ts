@@ -23,3 +23,6 @@ export interface GlobalOptions {
   readonly envFile?: readonly string[];
   readonly color?: boolean;
 }
+
+/** Options of one command together with those of every command. */
+export type Options<Own = unknown> = GlobalOptions & Own;

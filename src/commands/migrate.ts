@@ -5,8 +5,7 @@ import { sql } from '../migrators/sql.ts';
 import { databaseOf } from '../util/url.ts';
 import { formatDuration } from '../util/units.ts';
 import { progressText } from '../run/phrases.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { withSignals } from './signals.ts';
 import { surroundingsOf } from './surroundings.ts';
 

@@ -1,5 +1,5 @@
 import type { ExitCode } from '../core/errors.ts';
-import type { CommandIo, GlobalOptions } from './io.ts';
+import type { CommandIo } from './io.ts';
 
 interface OptionSpec {
   readonly flags: string;
@@ -19,8 +19,6 @@ export interface CommandSpec {
 export interface CommandModule {
   run(args: readonly (string | undefined)[], options: never, io: CommandIo): Promise<ExitCode>;
 }
-
-export type Options<Own = unknown> = GlobalOptions & Own;
 
 const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
 const optionalRun = [

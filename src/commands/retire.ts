@@ -2,8 +2,7 @@ import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/retire.ts';
 import { askText } from './ask.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
 
 const PHASES = ['completed', 'swapped back', 'retiring'] as const;

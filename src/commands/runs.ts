@@ -1,8 +1,7 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { runsText } from '../report/run.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { storeOf } from './surroundings.ts';
 
 export async function run(

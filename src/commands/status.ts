@@ -1,8 +1,7 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runText } from '../report/run.ts';
 import { nextFor } from '../run/reopen.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { chooseRun, storeOf } from './surroundings.ts';
 
 /** What the journal says; asks no server. */

@@ -7,8 +7,7 @@ import { describeWrites, swapBack } from '../run/swap-back.ts';
 import { LineScreen } from '../run/lines.ts';
 import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './ask.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { withSignals } from './signals.ts';
 import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
 

@@ -1,7 +1,6 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { loadPlaybook } from '../playbook/load.ts';
-import type { CommandIo } from './io.ts';
-import type { Options } from './registry.ts';
+import type { CommandIo, Options } from './io.ts';
 import { surroundingsOf } from './surroundings.ts';
 
 export async function run(

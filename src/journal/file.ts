@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Event, EventBody } from '../core/event.ts';
 import { CutoverError, EXIT, messageOf, RefusedError, UsageError } from '../core/errors.ts';
 import { syncFolder } from '../util/atomic-file.ts';
-import { redactDeep } from '../util/redact.ts';
+import { redactEvent } from './redact-event.ts';
 import type { Journal, JournalStore } from './journal.ts';
 
 /** The journal cannot be written or read. A run without a journal must not go on. */
@@ -86,7 +86,7 @@ class FileJournal implements Journal {
   }
 
   async #write(body: EventBody): Promise<Event> {
-    const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...redactDeep(body) } as Event;
+    const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...redactEvent(body) } as Event;
     const line = `${JSON.stringify(event)}\n`;
     try {
       await this.#handle.appendFile(line);

@@ -7,12 +7,17 @@ export function addSecret(secret: string | undefined): void {
   secrets.add(encodeURIComponent(secret));
 }
 
-/** Registers the password of a connection string, however it is written there. */
+/**
+ * Registers the password of a connection string, however it is written there. A password that is also the user, the
+ * host or the database in the same string is known to whoever reads those: blotting it out would only spoil every
+ * line that names them. Inside connection strings it is blotted out all the same.
+ */
 export function addSecretsOfUrl(url: string): void {
-  const raw = /^[\w+.-]+:\/\/[^:@/?#]*:([^@/?#]*)@/.exec(url)?.[1];
+  const parts = /^[\w+.-]+:\/\/([^:@/?#]*):([^@/?#]*)@([^:/?#]*)[^/?#]*(?:\/([^?#]*))?/.exec(url);
+  const raw = parts?.[2];
   const inQuery = /[?&]password=([^&#]*)/i.exec(url)?.[1];
   for (const secret of [raw, inQuery]) {
-    if (!secret) continue;
+    if (!secret || [parts?.[1], parts?.[3], parts?.[4]].includes(secret)) continue;
     addSecret(secret);
     try {
       addSecret(decodeURIComponent(secret));

@@ -1,0 +1,61 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+
+export const root = new URL('../../', import.meta.url).pathname;
+export const cli = join(root, 'src/cli.ts');
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Workplace {
+  readonly folder: string;
+  /** Writes a file into the folder and gives its path. */
+  file(name: string, content: string): Promise<string>;
+  /** Runs `cutover` in the folder, without a terminal. */
+  cutover(args: readonly string[], env?: Record<string, string>): Promise<Outcome>;
+  /** Starts it and leaves it running; `done` gives the outcome. */
+  start(
+    args: readonly string[],
+    env?: Record<string, string>,
+  ): { child: ChildProcess; done: Promise<Outcome> };
+}
+
+/** A folder of its own for one test, removed afterwards. */
+export async function workplace(t: ExecutionContext): Promise<Workplace> {
+  const folder = await mkdtemp(join(tmpdir(), 'cutover-test-work-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const start: Workplace['start'] = (args, env = {}) => {
+    const { CI: _ci, NO_COLOR: _noColor, FORCE_COLOR: _force, ...inherited } = process.env;
+    const child = spawn(process.execPath, [cli, ...args], {
+      cwd: folder,
+      env: { ...inherited, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (err += chunk));
+    const done = new Promise<Outcome>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, signal) => resolve({ code, signal, out, err }));
+    });
+    return { child, done };
+  };
+  return {
+    folder,
+    async file(name, content) {
+      const path = join(folder, name);
+      await writeFile(path, content);
+      return path;
+    },
+    cutover: (args, env) => start(args, env).done,
+    start,
+  };
+}
