@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Catalog } from '../src/core/catalog.ts';
-import { catalogFingerprint } from '../src/databases/postgres/catalog.ts';
+import { catalogFingerprint } from '../src/databases/postgres/catalog/catalog.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reader.ts';
 import { loadFixture } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';

@@ -5,10 +5,10 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import { z } from 'zod';
 import type { Registries } from '../src/playbook/definition.ts';
-import { createEnvironment, readEnvironment } from '../src/playbook/environment.ts';
-import { PlaybookError } from '../src/playbook/mistakes.ts';
+import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
+import { PlaybookError } from '../src/playbook/text/mistakes.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';
-import { readLimited } from '../src/playbook/read.ts';
+import { readLimited } from '../src/playbook/text/read.ts';
 
 const driver = (name: string, options: z.ZodType, more: object = {}) => ({
   name,

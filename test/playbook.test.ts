@@ -5,8 +5,8 @@ import test from 'ava';
 import { z } from 'zod';
 import type { Registry } from '../src/core/driver.ts';
 import type { Registries } from '../src/playbook/definition.ts';
-import { createEnvironment, readEnvironment } from '../src/playbook/environment.ts';
-import { PlaybookError } from '../src/playbook/mistakes.ts';
+import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
+import { PlaybookError } from '../src/playbook/text/mistakes.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';
 import { duration, path, size, text } from '../src/util/options.ts';
 import { redact } from '../src/util/redact.ts';
@@ -251,7 +251,7 @@ for (const [title, source, expected] of [
   [
     'a long name for green',
     `${HEAD}${BLUE}${SWITCH}green: ${'ä'.repeat(32)}`,
-    '5:8 green: must be a plain database name: letters, digits, "_", "-", "." and "$", at most 63 bytes',
+    '5:8 green: must be the name of a database: at most 63 bytes, no control characters',
   ],
   [
     'an object without its schema',
@@ -279,7 +279,6 @@ for (const [url, expected] of [
   ['${NOT_SET:-postgres://me:open-sesame@h/shop}', /a password does not belong/],
   ['postgres://${USER}:${PASSWORD:-open-sesame}@h/shop', /a password does not belong/],
   ['host=h password=open-sesame', /a password does not belong/],
-  ['postgresql+psycopg2://h/shop', /names a driver in its scheme/],
   ['${WRONG_URL}', /the value behind the reference is no connection string/],
   ['${NO_DATABASE_URL}', /names no database/],
   ['postgres://h:port/shop', /cannot be read as a connection string/],
@@ -392,4 +391,13 @@ test('sizes carry units', (t) => {
     ['1', '1mb', '1 MB', '-1B', '1KB', ''].map(parseSize),
     Array.from({ length: 6 }, () => undefined),
   );
+});
+
+test("an application's own driver in the scheme of blue is passed over", (t) => {
+  const playbook = parsePlaybook(`${HEAD}blue: postgresql+psycopg2://h/shop\n${SWITCH}`, {
+    file: 'p.yml',
+    env: createEnvironment({}),
+    registries,
+  });
+  t.deepEqual(playbook.blue, { kind: 'url', url: 'postgresql+psycopg2://h/shop' });
 });

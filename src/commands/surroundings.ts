@@ -3,7 +3,7 @@ import { UsageError } from '../core/errors.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import type { JournalStore } from '../journal/journal.ts';
-import { readEnvironment, type Environment } from '../playbook/environment.ts';
+import { readEnvironment, type Environment } from '../playbook/values/environment.ts';
 import type { Surroundings } from '../run/open.ts';
 import type { GlobalOptions } from './io.ts';
 

@@ -1,3 +1,4 @@
+import type { Path } from './catalog.ts';
 import type { Resolve } from './driver.ts';
 
 /** A connection to one database, for SQL that changes it. */
@@ -47,6 +48,8 @@ export interface MigrationControl {
 export type RevertGoal = { readonly steps: number } | { readonly to: string };
 
 export interface Migrator {
+  /** Tables in which the migrator keeps its own books: their rows change with every migration, and prove nothing. */
+  readonly bookkeeping?: readonly Path[];
   /** What it would execute on a database in the state of `target`, for the plan; reads, never writes. */
   plan(target: MigrationTarget): Promise<{ does: string[]; files: MigrationFile[]; pending?: number }>;
   /** Every migration and its state; undefined where the tool cannot say. */

@@ -3,14 +3,15 @@ import { resolve } from 'node:path';
 import type { BlueSource } from '../core/playbook.ts';
 import { messageOf } from '../core/errors.ts';
 import { databaseName, embedded } from './definition.ts';
-import { evaluate, type Reading } from './evaluate.ts';
-import { literalOf } from './interpolate.ts';
-import { quoted, type Place } from './mistakes.ts';
-import { holdsPassword } from './secrets.ts';
-import { nearest } from './suggest.ts';
-import type { MapTree, Scalar, Tree } from './tree.ts';
+import { evaluate, type Reading } from './values/evaluate.ts';
+import { literalOf } from './values/interpolate.ts';
+import { quoted, type Place } from './text/mistakes.ts';
+import { holdsPassword } from './values/secrets.ts';
+import { nearest } from './text/suggest.ts';
+import type { MapTree, Scalar, Tree } from './text/tree.ts';
 import { beginning, validate } from './validate.ts';
 import { z } from 'zod';
+import { withoutDriver } from '../util/url.ts';
 
 /** Reads `fixture.json` of a folder, or throws. */
 export type ReadFixture = (folder: string) => unknown;
@@ -59,11 +60,10 @@ function databaseOfUrl(tree: Scalar, raw: string, reading: Reading): string | un
   const refuse = (message: string): undefined =>
     reading.mistakes.add(tree.place, ['blue'], message) as undefined;
   if (holdsPassword(raw)) return refuse(PASSWORD);
-  const url = String(evaluate(tree, ['blue'], reading, { secret: new Set([tree]) }));
+  // What an application's DATABASE_URL says of its own driver (`postgresql+psycopg2://`) is nothing to us.
+  const url = withoutDriver(String(evaluate(tree, ['blue'], reading, { secret: new Set([tree]) })));
   if (reading.broken.has(tree)) return undefined;
-  const subject = raw === url ? 'this' : 'the value behind the reference';
-  if (/^postgres(?:ql)?\+/i.test(url))
-    return refuse(`${subject} names a driver in its scheme; write postgresql:// without the "+…"`);
+  const subject = raw.includes('${') ? 'the value behind the reference' : 'this';
   if (!/^postgres(?:ql)?:\/\//i.test(url)) {
     const hint = nearest(literalOf(raw), ['embedded']) ? '; did you mean "embedded"?' : '';
     return refuse(`${subject} is no connection string that begins with postgres:// or postgresql://${hint}`);

@@ -27,7 +27,7 @@ const only = <const T extends string>(value: T) =>
   z.literal(value, { error: `this version has only "${value}"; write ${value}, or take the line away` });
 
 const NAME = /^[A-Za-z0-9._-]{1,40}$/;
-const DATABASE = /^[\p{L}\p{N}_$.-]+$/u;
+const DATABASE = /^[^\p{Cc}]+$/u;
 
 /** A plain database name on blue's server. */
 export const databaseName = () =>
@@ -41,7 +41,7 @@ export const databaseName = () =>
     } else if (!DATABASE.test(name) || Buffer.byteLength(name) > 63) {
       context.addIssue({
         code: 'custom',
-        message: 'must be a plain database name: letters, digits, "_", "-", "." and "$", at most 63 bytes',
+        message: 'must be the name of a database: at most 63 bytes, no control characters',
       });
     }
   });

@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import type { Driver, DriverUse, Registry } from '../core/driver.ts';
 import { addSecret } from '../util/redact.ts';
 import { PASSWORD } from './blue.ts';
-import { rawValue, type Reading } from './evaluate.ts';
-import { hasReference } from './interpolate.ts';
-import { quoted, type KeyPath, type Place } from './mistakes.ts';
-import { holdsPassword } from './secrets.ts';
-import { suggestion } from './suggest.ts';
-import type { MapTree, Tree } from './tree.ts';
+import { rawValue, type Reading } from './values/evaluate.ts';
+import { hasReference } from './values/interpolate.ts';
+import { quoted, type KeyPath, type Place } from './text/mistakes.ts';
+import { holdsPassword } from './values/secrets.ts';
+import { suggestion } from './text/suggest.ts';
+import type { MapTree, Tree } from './text/tree.ts';
 import { strictly, validate } from './validate.ts';
 
 type AnyDriver = Driver<unknown, never, unknown>;

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Playbook } from '../core/playbook.ts';
-import type { Environment } from './environment.ts';
+import type { Environment } from './values/environment.ts';
 import { parsePlaybook } from './parse.ts';
-import { readLimited } from './read.ts';
+import { readLimited } from './text/read.ts';
 import { registries } from './schema.ts';
 
 /**

@@ -6,12 +6,12 @@ import type { Playbook } from '../core/playbook.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
-import type { Environment } from './environment.ts';
-import type { Reading } from './evaluate.ts';
-import { Mistakes, type KeyPath, type Place } from './mistakes.ts';
-import type { MapTree, Tree } from './tree.ts';
+import type { Environment } from './values/environment.ts';
+import type { Reading } from './values/evaluate.ts';
+import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
+import type { MapTree, Tree } from './text/tree.ts';
 import { beginning, validate } from './validate.ts';
-import { readYaml } from './yaml.ts';
+import { readYaml } from './text/yaml.ts';
 
 export interface ParseOptions {
   /** As the user wrote it: messages say it that way. Relative paths in the playbook start from its folder. */

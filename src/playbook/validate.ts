@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { evaluate, type Manner, type Reading } from './evaluate.ts';
-import { type KeyPath, type Place } from './mistakes.ts';
-import { nearest, suggestion } from './suggest.ts';
-import type { Tree } from './tree.ts';
-import { wording } from './wording.ts';
+import { evaluate, type Manner, type Reading } from './values/evaluate.ts';
+import { type KeyPath, type Place } from './text/mistakes.ts';
+import { nearest, suggestion } from './text/suggest.ts';
+import type { Tree } from './text/tree.ts';
+import { wording } from './text/wording.ts';
 
 type Issue = z.core.$ZodIssue;
 

@@ -45,6 +45,8 @@ export class Connection {
   static async open(address: Address, database: string): Promise<Connection> {
     const client = new Client({
       ...parseIntoClientConfig(withDatabase(address.url, database)),
+      // Said once more: the parser leaves some percent-encoded characters of the name as they are.
+      database,
       application_name: address.application,
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import type { Checksum, Path, Reader, Row, SequenceState } from '../../core/catalog.ts';
 import { quotePath } from '../../util/sql.ts';
-import { readCatalog, type Ask } from './catalog.ts';
-import { notOfExtension, userSchema } from './catalog-sql.ts';
+import { readCatalog, type Ask } from './catalog/catalog.ts';
+import { notOfExtension, userSchema } from './catalog/sql.ts';
 import { checksumSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
 
 /** Everything that changes what a value looks like as text, and every limit that would end a long reading. */

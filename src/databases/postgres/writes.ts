@@ -1,7 +1,7 @@
 import type { Baseline, WriteReport } from '../../core/database.ts';
 import type { Reader, Table } from '../../core/catalog.ts';
 import { displayPath, quotePath } from '../../util/sql.ts';
-import { catalogFingerprint } from './catalog.ts';
+import { catalogFingerprint } from './catalog/catalog.ts';
 import type { Connection } from './connection.ts';
 
 /** Remembers where a closed database stands. Counts every row once. */

@@ -30,6 +30,7 @@ export interface SqlMigratorOptions {
 export function sqlMigrator(options: SqlMigratorOptions): Migrator & Required<Pick<Migrator, 'revert'>> {
   const { directory, table } = options;
   return {
+    bookkeeping: [[table.schema, table.name]],
     async plan(target) {
       const migrations = await filesOf(directory, 'plan');
       const entries = compare(migrations, await look(target, table));

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { StepError } from '../../../core/errors.ts';
@@ -67,8 +67,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 
 type Account = ReturnType<typeof serverAccount>;
 
+// The folder itself is handed to the server's account; only the way to it must be open already.
 async function usableHome(home: string): Promise<string> {
-  if (await reachable(home, serverAccount())) return home;
+  if (await reachable(dirname(home), serverAccount())) return home;
   const key = createHash('sha256').update(home).digest('hex').slice(0, 12);
   await mkdir(SHARED_HOME, { recursive: true, mode: 0o755 });
   return join(SHARED_HOME, `embedded-${key}`);

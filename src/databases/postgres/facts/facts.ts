@@ -2,7 +2,7 @@ import { statfs, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Facts, Privilege, SessionInfo, Setting } from '../../../core/database.ts';
 import { RefusedError } from '../../../core/errors.ts';
-import { catalogFingerprint } from '../catalog.ts';
+import { catalogFingerprint } from '../catalog/catalog.ts';
 import type { Connection } from '../connection.ts';
 import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './queries.ts';
 import { parseMark } from '../copy/mark.ts';

@@ -1,4 +1,4 @@
-import { commentLine, lines, notOfExtension, optionsLine, path, userSchema } from './catalog-sql.ts';
+import { commentLine, lines, notOfExtension, optionsLine, path, userSchema } from './sql.ts';
 
 /** Relations that parts hang on, with their schema. */
 const owner = (column: string): string =>

@@ -1,7 +1,7 @@
 import { LineCounter } from 'yaml';
-import { UsageError } from '../core/errors.ts';
-import { plural } from '../util/units.ts';
-import { redact } from '../util/redact.ts';
+import { UsageError } from '../../core/errors.ts';
+import { plural } from '../../util/units.ts';
+import { redact } from '../../util/redact.ts';
 
 /** Where something stands in the playbook's text, in UTF-16 units from its beginning. */
 export interface Place {

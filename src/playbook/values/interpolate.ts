@@ -1,4 +1,4 @@
-import { addSecret, addSecretsOfUrl } from '../util/redact.ts';
+import { addSecret, addSecretsOfUrl } from '../../util/redact.ts';
 
 /** Names and values that `${NAME}` may refer to; looked up as own properties only. */
 export type Variables = Readonly<Record<string, string>>;

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { messageOf, UsageError } from '../core/errors.ts';
+import { messageOf, UsageError } from '../../core/errors.ts';
 import { Mistakes } from './mistakes.ts';
 import { LIMITS } from './tree.ts';
 

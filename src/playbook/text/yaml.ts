@@ -1,5 +1,5 @@
 import { Composer, type CST, Lexer, Parser, type Document, type YAMLParseError } from 'yaml';
-import { maskReferences, unmaskReferences } from './interpolate.ts';
+import { maskReferences, unmaskReferences } from '../values/interpolate.ts';
 import type { Mistakes, Place } from './mistakes.ts';
 import { LIMITS, TreeBuilder, type MapTree } from './tree.ts';
 

@@ -1,8 +1,8 @@
 import { parseEnv } from 'node:util';
-import { UsageError } from '../core/errors.ts';
-import type { Resolve } from '../core/driver.ts';
+import { UsageError } from '../../core/errors.ts';
+import type { Resolve } from '../../core/driver.ts';
 import { interpolate, registerSecrets, type Variables } from './interpolate.ts';
-import { readLimited } from './read.ts';
+import { readLimited } from '../text/read.ts';
 
 /** The values that a playbook's `${NAME}` references stand for. */
 export interface Environment {

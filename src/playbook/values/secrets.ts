@@ -1,4 +1,4 @@
-import { addSecret } from '../util/redact.ts';
+import { addSecret } from '../../util/redact.ts';
 import { literalOf } from './interpolate.ts';
 
 const LIMIT = 4096;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Catalog, CatalogObject, Column, Table } from '../../core/catalog.ts';
-import * as others from './catalog-others.ts';
-import * as parts from './catalog-parts.ts';
-import * as relations from './catalog-relations.ts';
+import type { Catalog, CatalogObject, Column, Table } from '../../../core/catalog.ts';
+import * as others from './others.ts';
+import * as parts from './parts.ts';
+import * as relations from './relations.ts';
 
 /** Runs one statement and gives its rows with values as the server's text. */
 export type Ask = (sql: string) => Promise<Record<string, string | null>[]>;

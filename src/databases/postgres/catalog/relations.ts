@@ -8,7 +8,7 @@ import {
   path,
   qualified,
   userSchema,
-} from './catalog-sql.ts';
+} from './sql.ts';
 
 const relation = `pg_class c join pg_namespace n on n.oid = c.relnamespace`;
 const userRelation = (kinds: string): string =>

@@ -1,6 +1,6 @@
 import { interpolate, registerSecrets, type Variables } from './interpolate.ts';
-import type { KeyPath, Mistakes, Place } from './mistakes.ts';
-import type { Scalar, Tree } from './tree.ts';
+import type { KeyPath, Mistakes, Place } from '../text/mistakes.ts';
+import type { Scalar, Tree } from '../text/tree.ts';
 
 /** What the parts of the parser share while they read one playbook. */
 export interface Reading {

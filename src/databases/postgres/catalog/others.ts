@@ -8,7 +8,7 @@ import {
   path,
   secretOptionsLine,
   userSchema,
-} from './catalog-sql.ts';
+} from './sql.ts';
 
 const inSchema = (column: string): string => `join pg_namespace n on n.oid = ${column}`;
 /** Objects below this id came with the server. */

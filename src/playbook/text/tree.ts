@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, type Node, type Scalar as YamlScalar, type YAMLMap } from 'yaml';
-import { unmaskReferences } from './interpolate.ts';
+import { unmaskReferences } from '../values/interpolate.ts';
 import { quoted, type KeyPath, type Mistakes, type Place } from './mistakes.ts';
 
 interface Extent {
