@@ -15,7 +15,7 @@ export async function dump(server: TestServer, database: string): Promise<string
     const reader = createReader(client);
     const catalog = await reader.catalog();
     const lines = catalog.objects.map(
-      ({ kind, path, definition }) => `${kind} ${quotePath(path)} ${definition}`,
+      ({ kind, path, definition }) => `${kind} ${JSON.stringify(path)} ${definition}`,
     );
     for (const { path, partitioned } of catalog.tables) {
       const { rows } = await client.query<{ row: string }>(
