@@ -1,8 +1,17 @@
 #!/usr/bin/env node
-import { main } from './commands/main.ts';
+import { nodeProblem } from './commands/node-version.ts';
 
 // Should the event loop run dry before `main` settles, that is an error inside the tool, and not a success.
 process.exitCode = 1;
-void main(process.argv.slice(2)).then((code) => {
-  process.exitCode = code;
-});
+const problem = nodeProblem(process.versions.node);
+if (problem === undefined) {
+  // Only now: an older Node would stumble over what this imports, with a message that helps nobody.
+  void import('./commands/main.ts')
+    .then(({ main }) => main(process.argv.slice(2)))
+    .then((code) => {
+      process.exitCode = code;
+    });
+} else {
+  process.stderr.write(`${problem}\n`);
+  process.exitCode = 2;
+}

@@ -2,6 +2,7 @@ import { hostname, userInfo } from 'node:os';
 import { Command, CommanderError } from 'commander';
 import { CutoverError, EXIT, type ExitCode } from '../core/errors.ts';
 import { errorText } from '../report/error.ts';
+import { redact } from '../util/redact.ts';
 import { createStyle } from '../util/style.ts';
 import { version } from '../util/version.ts';
 import type { CommandIo, GlobalOptions } from './io.ts';
@@ -29,9 +30,16 @@ function createProgram(action: (spec: CommandSpec) => (...words: unknown[]) => P
     .description('Blue-green database cutover: clone, migrate, verify, switch, and swap back')
     .version(version())
     .option('--state <folder>', 'where the journal of runs is kept', '.cutover')
-    .option('--env-file <file...>', 'files with NAME=value lines for the ${NAME} references of the playbook')
+    .option(
+      '--env-file <file>',
+      'a file with NAME=value lines for the ${NAME} references of the playbook; may be given several times',
+      // One file each: a list without an end would take the playbook for a file of its own.
+      (file: string, others: readonly string[] = []) => [...others, file],
+    )
     .option('--no-color', 'print without colours, as NO_COLOR does')
     .exitOverride()
+    // What was typed is repeated in an error, and somebody may have typed a connection string.
+    .configureOutput({ writeErr: (text) => void process.stderr.write(redact(text)) })
     .showHelpAfterError('(cutover --help lists the commands)')
     .showSuggestionAfterError();
   for (const spec of commands) {
@@ -58,9 +66,11 @@ async function call(spec: CommandSpec, words: readonly unknown[]): Promise<ExitC
 
 function processIo(options: GlobalOptions): CommandIo {
   const { env, stdin, stdout, stderr } = process;
+  const plain = options.color === false || Boolean(env['NO_COLOR']);
+  if (plain) plainEverywhere(env);
   const colours = (stream: NodeJS.WriteStream): boolean =>
-    options.color !== false && !env['NO_COLOR'] && (stream.isTTY || Boolean(env['FORCE_COLOR']));
-  const ci = Boolean(env['CI']) && env['CI'] !== 'false';
+    !plain && (stream.isTTY || isOn(env['FORCE_COLOR']));
+  const ci = isOn(env['CI']);
   return {
     out: (text) => void stdout.write(`${text}\n`),
     err: (text) => void stderr.write(`${text}\n`),
@@ -73,6 +83,14 @@ function processIo(options: GlobalOptions): CommandIo {
   };
 }
 
+const isOn = (value: string | undefined): boolean => Boolean(value) && value !== '0' && value !== 'false';
+
+/** The libraries that draw lists and questions look at the environment when they are loaded, which is later. */
+function plainEverywhere(env: NodeJS.ProcessEnv): void {
+  env['NO_COLOR'] = '1';
+  delete env['FORCE_COLOR'];
+}
+
 function userName(): string {
   try {
     return userInfo().username;
@@ -81,9 +99,9 @@ function userName(): string {
   }
 }
 
-/** `cutover runs | head -1` closes the pipe early; that is no error. */
+/** `cutover runs | head -1` closes the pipe early, and a terminal may go away: a run goes on without them. */
 function quietPipe(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
   });
 }

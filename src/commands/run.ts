@@ -52,7 +52,8 @@ async function runPrepared(
   try {
     screen.start(plan);
     screen.event(await journal.append({ type: 'run-created', run: plan.run, operator: io.operator, plan }));
-    const ask = (question: string): ReturnType<typeof answer> => answer(question, screen, options, io);
+    const ask = (question: string): ReturnType<typeof answer> =>
+      answer(question, screen, options, io, signal);
     const result = await execute({ plan, live: 'blue', drivers, journal, screen, signal, ask });
     await screen.end();
     if (result.error === undefined) {
@@ -74,8 +75,9 @@ async function answer(
   screen: Screen,
   options: RunOptions,
   io: CommandIo,
+  signal: AbortSignal,
 ): Promise<{ answer: 'go' | 'stop'; by: string }> {
   if (options.yes) return { answer: 'go', by: '--yes' };
   await screen.settle();
-  return { answer: (await askYesNo(question)) ? 'go' : 'stop', by: io.operator };
+  return { answer: (await askYesNo(question, signal)) ? 'go' : 'stop', by: io.operator };
 }

@@ -23,19 +23,24 @@ export async function chooseRun(
   const runs = await store.list();
   if (named !== undefined) {
     const matches = runs.filter((run) => run.startsWith(named));
-    if (matches.length === 1) return fold(await store.read(matches[0]!));
+    const [state] = matches.length === 1 ? await statesOf(store, matches) : [];
+    if (state) return state;
     throw new UsageError(
-      matches.length === 0
-        ? `there is no run ${named}`
-        : `${named} is the beginning of ${matches.length} runs`,
+      matches.length < 2 ? `there is no run ${named}` : `${named} is the beginning of ${matches.length} runs`,
       { hint: 'see the runs there are: cutover runs' },
     );
   }
   for (const run of runs.toReversed()) {
-    const state = fold(await store.read(run));
-    if (fits(state)) return state;
+    const [state] = await statesOf(store, [run]);
+    if (state && fits(state)) return state;
   }
   throw new UsageError(runs.length === 0 ? 'there are no runs yet' : 'no run fits: name the one you mean', {
     hint: 'see the runs there are: cutover runs',
   });
+}
+
+/** A process that died before its first event left an empty journal: no run, and nothing was touched. */
+export async function statesOf(store: JournalStore, runs: readonly string[]): Promise<RunState[]> {
+  const journals = await Promise.all(runs.map((run) => store.read(run)));
+  return journals.filter((events) => events.length > 0).map((events) => fold(events));
 }

@@ -34,7 +34,7 @@ export async function run(
       const { ms, writes } = await swapBack(reopened, execution, {
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
-        confirm: (found) => confirm(found, options, io),
+        confirm: (found) => confirm(found, options, io, signal),
       });
       const state = fold(await reopened.journal.read());
       io.err(`Swapped back in ${formatDuration(ms)}. ${describeLoss(writes)}\n`);
@@ -46,9 +46,14 @@ export async function run(
   });
 }
 
-async function confirm(writes: WriteReport, options: SwapBackOptions, io: CommandIo): Promise<boolean> {
+async function confirm(
+  writes: WriteReport,
+  options: SwapBackOptions,
+  io: CommandIo,
+  signal: AbortSignal,
+): Promise<boolean> {
   io.err(describeLoss(writes));
-  return options.yes === true || (await askYesNo('Swap back now? The previous copy becomes live'));
+  return options.yes === true || askYesNo('Swap back now? The previous copy becomes live', signal);
 }
 
 function describeLoss(writes: WriteReport): string {

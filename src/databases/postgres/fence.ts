@@ -4,14 +4,16 @@ import { StepError } from '../../core/errors.ts';
 import type { LongTransactions } from '../../core/playbook.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { formatDuration } from '../../util/units.ts';
-import { codeOf, type Connection } from './connection.ts';
+import { cancellable, codeOf, type Address, type Connection } from './connection.ts';
 import { readSessions } from './facts/facts.ts';
 
 const POLL_MS = 20;
 const END_MS = 30_000;
+const BARRIER_MS = 500;
 
 interface Closing {
   readonly admin: Connection;
+  readonly address: Address;
   readonly oid: number;
   readonly name: string;
   readonly ownPids: readonly number[];
@@ -26,10 +28,11 @@ interface Closing {
  */
 export async function closeDatabase(closing: Closing): Promise<void> {
   const { admin, oid, name } = closing;
-  await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`);
-  await barrier(admin, name);
+  await cancellable(admin, closing.address, closing.control.signal, () =>
+    admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`),
+  );
   const started = Date.now();
-  for (let quiet = 0; quiet < 2;) {
+  for (let passed = false, quiet = 0; quiet < 2;) {
     closing.control.signal.throwIfAborted();
     const sessions = (await readSessions(admin, oid, closing.ownPids)).filter(mayWrite);
     const waited = Date.now() - started;
@@ -42,7 +45,8 @@ export async function closeDatabase(closing: Closing): Promise<void> {
       if (!patient || !inTransaction(session)) await endSession(admin, session);
     }
     if (waited > closing.long.wait + END_MS) throw stubborn(name, sessions);
-    quiet = sessions.length === 0 ? quiet + 1 : 0;
+    if (sessions.length === 0 && !passed) passed = await barrier(admin, name);
+    else quiet = sessions.length === 0 ? quiet + 1 : 0;
     await sleep(POLL_MS);
   }
   await refusePrepared(admin, name);
@@ -50,18 +54,25 @@ export async function closeDatabase(closing: Closing): Promise<void> {
 
 // A backend that is just starting has passed the check for ALLOW_CONNECTIONS but is in no list yet. It holds a lock on
 // its database until it is listed; this statement asks for the conflicting one, and otherwise changes nothing.
-async function barrier(admin: Connection, name: string): Promise<void> {
+// Says whether the lock was had: somebody who holds it longer is asked for again, so that an abort is heard meanwhile.
+async function barrier(admin: Connection, name: string): Promise<boolean> {
   const [row] = await admin.query<{ tablespace: string }>(
     'select t.spcname as tablespace from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = $1',
     [name],
   );
   try {
+    await admin.query(`SET lock_timeout = ${BARRIER_MS}`);
     await admin.query(
       `ALTER DATABASE ${quoteIdentifier(name)} SET TABLESPACE ${quoteIdentifier(row!.tablespace)}`,
     );
+    return true;
   } catch (error) {
+    if (codeOf(error) === '55P03') return false;
     // No right to create in the tablespace: noticed only after the lock was had, which is all that is wanted.
-    if (codeOf(error) !== '42501') throw error;
+    if (codeOf(error) === '42501') return true;
+    throw error;
+  } finally {
+    if (!admin.lost) await admin.query('RESET lock_timeout');
   }
 }
 

@@ -123,6 +123,7 @@ export class Postgres implements core.Database {
     const ownPids = reader ? [reader.connection.pid] : [];
     await closeDatabase({
       admin: await this.#maintenance(),
+      address: this.address,
       oid: found.oid,
       name: found.name,
       ownPids,
@@ -142,10 +143,13 @@ export class Postgres implements core.Database {
     const reader = this.#readers.get('blue');
     if (!reader) throw new StepError('blue must be closed before it is cloned');
     await reader.connection.query('SET default_transaction_read_only = off');
-    const oid = await makeCopy(reader.connection, this.address, plan, this.#run, control);
-    await reader.connection.query('SET default_transaction_read_only = on');
-    this.bind('green', oid);
-    return { oid };
+    try {
+      const oid = await makeCopy(reader.connection, this.address, plan, this.#run, control);
+      this.bind('green', oid);
+      return { oid };
+    } finally {
+      if (!reader.connection.lost) await reader.connection.query('SET default_transaction_read_only = on');
+    }
   }
 
   async drop(side: Side, as: core.Mark['as']): Promise<boolean> {

@@ -3,6 +3,8 @@ import type { Facts } from '../../core/database.ts';
 import { finding, type Condition } from './condition.ts';
 
 const NAME_BYTES = 63;
+/** Where the tool connects to while blue is closed. */
+const MAINTENANCE = new Set(['postgres', 'template0', 'template1']);
 
 /** The names that the run needs, and what earlier runs left. */
 export const names: Condition = (facts, plan) => {
@@ -32,6 +34,20 @@ export const names: Condition = (facts, plan) => {
     }
     const taken = facts.databases.find((database) => database.name === name);
     if (taken) findings.push(takenBy(taken, use));
+  }
+  if (plan.renames && plan.names.green === plan.names.previous) {
+    findings.push(
+      finding('names', 'failure', `${plan.names.green} is both the name of the copy and blue's name after the switch`, {
+        hint: rename('previous'),
+      }),
+    );
+  }
+  if (MAINTENANCE.has(facts.blue.name)) {
+    findings.push(
+      finding('names', 'failure', `${facts.blue.name} is the database from which this tool works on the others`, {
+        hint: 'move the application to a database of its own',
+      }),
+    );
   }
   return [...findings, ...leftovers(facts, [...wanted.values()])];
 };

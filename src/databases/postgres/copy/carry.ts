@@ -26,15 +26,29 @@ function privilegeStatements(
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
     `REVOKE ALL ON DATABASE ${database} FROM ${quoteIdentifier(owner)}`,
   ];
-  // A grant that rests on somebody's grant option must come after it: the owner's own grants first.
-  const ordered = [...privileges].sort((a, b) => Number(a.grantor !== owner) - Number(b.grantor !== owner));
-  for (const { grantee, grantor, privilege, grantable } of ordered) {
+  for (const { grantee, grantor, privilege, grantable } of inOrderOfGrants(owner, privileges)) {
     const to = grantee === '' ? 'PUBLIC' : quoteIdentifier(grantee);
     const grant = `GRANT ${privilege} ON DATABASE ${database} TO ${to}${grantable ? ' WITH GRANT OPTION' : ''}`;
     if (grantor === owner) statements.push(grant);
     else statements.push(`SET ROLE ${quoteIdentifier(grantor)}; ${grant}; RESET ROLE`);
   }
   return statements;
+}
+
+// A grant that rests on somebody's grant option must come after it: a server would only warn and leave it out.
+function inOrderOfGrants(owner: string, privileges: readonly Privilege[]): Privilege[] {
+  const ordered: Privilege[] = [];
+  let rest = [...privileges];
+  while (rest.length > 0) {
+    const rests = ({ grantor, privilege }: Privilege): boolean =>
+      grantor === owner ||
+      ordered.some((own) => own.grantee === grantor && own.privilege === privilege && own.grantable);
+    const next = rest.filter(rests);
+    // Nobody's grant is left hanging by the server itself; if it ever were, it is still tried.
+    ordered.push(...(next.length > 0 ? next : rest));
+    rest = next.length > 0 ? rest.filter((privilege) => !next.includes(privilege)) : [];
+  }
+  return ordered;
 }
 
 // Their stored value is a list of quoted names already; one string constant around it would make it a single name.

@@ -55,7 +55,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     return handle(home, running.pid, running.port, password, foreign);
   }
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = await choosePort(home, attempt);
     const pid = await launch(options, home, port, account);
     if (await ready(pid, port, password)) {
       await writeFile(join(home, 'owner'), String(process.pid));
@@ -230,11 +230,19 @@ const serverEnvironment = (): Record<string, string | undefined> => ({
   TZ: 'UTC',
 });
 
-function freePort(): Promise<number> {
+/** The port of last time, so that a connection string stays good; another one when somebody has taken it. */
+async function choosePort(home: string, attempt: number): Promise<number> {
+  const last = attempt === 1 ? Number(await readFile(join(home, 'port'), 'utf8').catch(() => '0')) : 0;
+  const port = await freePort(last).catch(() => freePort(0));
+  await writeFile(join(home, 'port'), String(port));
+  return port;
+}
+
+function freePort(wanted: number): Promise<number> {
   return new Promise((resolvePort, reject) => {
     const probe = createServer();
     probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
+    probe.listen(wanted, '127.0.0.1', () => {
       const { port } = probe.address() as { port: number };
       probe.close(() => resolvePort(port));
     });

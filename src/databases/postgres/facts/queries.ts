@@ -31,10 +31,17 @@ export const DATABASES = `
   select datname as name, oid::int8::float8 as oid, shobj_description(oid, 'pg_database') as comment
   from pg_database order by datname`;
 
+/**
+ * Without pg_read_all_stats the sessions of other roles show little more than their user: whether they are in a
+ * transaction is then seen by the lock that every transaction holds on itself, and its age is not known.
+ */
 export const SESSIONS = `
   select pid, coalesce(usename, '') as user, coalesce(application_name, '') as application,
-         coalesce(backend_type, '') as kind, coalesce(state, '') as state, left(coalesce(query, ''), 200) as query,
-         extract(epoch from clock_timestamp() - xact_start)::float8 as seconds
+         coalesce(backend_type, case when usesysid is null then 'autovacuum worker' else 'client backend' end) as kind,
+         coalesce(state, '') as state, left(coalesce(query, ''), 200) as query,
+         case when backend_type is not null then extract(epoch from clock_timestamp() - xact_start)::float8
+              when pid in (select pid from pg_locks where locktype = 'virtualxid' and mode = 'ExclusiveLock') then 0
+         end as seconds
   from pg_stat_activity where datid = $1 and pid <> all($2::int[]) order by pid`;
 
 /** Lists of names that stop or concern a run, from inside blue; one row of arrays. */
