@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import pg from 'pg';
@@ -7,7 +8,7 @@ import type { ClonePlan, Facts, WorkControl } from '../src/core/database.ts';
 import { RefusedError, StepError } from '../src/core/errors.ts';
 import type { LongTransactions } from '../src/core/playbook.ts';
 import type { Side } from '../src/core/side.ts';
-import { embeddedBinaries } from '../src/databases/postgres/embedded/binaries.ts';
+import { embeddedBinaries, serverAccount } from '../src/databases/postgres/embedded/binaries.ts';
 import { startCluster } from '../src/databases/postgres/embedded/cluster.ts';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
 import { lookAtFacts } from '../src/steps/preflight/conditions.ts';
@@ -89,8 +90,8 @@ const outside = async (name: string, on = server): Promise<Record<string, unknow
                   from aclexplode(datacl) a left join pg_roles g on g.oid = a.grantee
                   join pg_roles b on b.oid = a.grantor order by 1) as acl,
             datacl is null as default_acl,
-            array(select format('%s: %s', coalesce(setrole::regrole::text, '-'), setconfig) from pg_db_role_setting
-                  where setdatabase = d.oid order by 1) as settings
+            array(select format('%s: %s', case setrole when 0 then 'all' else setrole::regrole::text end, setting)
+                  from pg_db_role_setting, unnest(setconfig) setting where setdatabase = d.oid order by 1) as settings
      from pg_database d where datname = $1`,
     [name],
   );
@@ -279,7 +280,9 @@ test('a clone has all that blue has outside: owner, privileges with their granto
   await server.sql(`set role ${as(x!)}; grant connect on database "${name}" to ${as(q!)}, public`);
   await server.sql(`grant create, temporary on database "${name}" to ${as(q!)}`);
   await server.sql(`alter database "${name}" connection limit 7`);
-  await server.sql(`alter database "${name}" set search_path = "$user", "Odd, ""Schema", public, 'it''s', "back\\slash"`);
+  await server.sql(
+    `alter database "${name}" set search_path = "$user", "Odd, ""Schema", public, 'it''s', "back\\slash"`,
+  );
   await server.sql(`alter database "${name}" set my.setting = 'a=b, "c" ''d'' \\e'`);
   await server.sql(`alter database "${name}" set datestyle = 'German, DMY'`);
   await server.sql(`alter role ${as(q!)} in database "${name}" set search_path = ''`);
@@ -289,7 +292,7 @@ test('a clone has all that blue has outside: owner, privileges with their granto
      alter role ${as(y!)} in database "${name}" set search_path from current`,
   );
   const expected = await outside(name);
-  t.true((expected['settings'] as string[]).length === 4, 'the settings are there');
+  t.true((expected['settings'] as string[]).length === 6, 'the settings are there');
 
   const green = unique('green');
   const plan = await closeAndPlan(blue, green);
@@ -299,7 +302,9 @@ test('a clone has all that blue has outside: owner, privileges with their granto
   const normal = (entry: Record<string, unknown>) => ({
     ...entry,
     datallowconn: true,
-    settings: (entry['settings'] as string[]).map((line) => line.replace('Foo, \\"Bar\\",baz', 'foo, \\"Bar\\", baz')),
+    settings: (entry['settings'] as string[]).map((line) =>
+      line.replace('Foo, "Bar",baz', 'foo, "Bar", baz'),
+    ),
   });
   t.deepEqual(normal(copy), normal(expected));
   t.deepEqual(await database.state('green'), {
@@ -322,12 +327,7 @@ test('a clone of a database without privileges of its own has none either; one w
   }
 });
 
-for (const odd of [
-  'Odd "Shop" ñ',
-  `a&b/c?d#e+f@g%20:h;i$j,k=`,
-  'ünïcode-'.padEnd(60, 'x'),
-  "quo'te\\back",
-]) {
+for (const odd of ['Odd "Shop" ñ', `a&b/c?d#e+f@g%20:h;i$j,k=`, 'ünïcode-'.padEnd(60, 'x'), "quo'te\\back"]) {
   test(`a database called ${odd} goes all the way`, async (t) => {
     const name = `${odd.slice(0, 50)}${randomBytes(2).toString('hex')}`;
     const blue = await subject(t, { name });
@@ -405,16 +405,16 @@ test('an abort in the middle of a clone is heard and leaves nothing after its un
   const plan = await closeAndPlan(blue, unique('green'));
   const abort = new AbortController();
   setTimeout(() => abort.abort(new Error('enough')), 30);
-  await t.throwsAsync(
-    blue.database.clone(plan, { ...control, signal: abort.signal }),
-    { message: 'enough' },
-  );
+  await t.throwsAsync(blue.database.clone(plan, { ...control, signal: abort.signal }), { message: 'enough' });
   await blue.database.drop('green', 'copy');
-  t.deepEqual(await server.sql(`select 1 from pg_database where datname in ('${plan.name}', '${plan.interim}')`), []);
+  t.deepEqual(
+    await server.sql(`select 1 from pg_database where datname in ('${plan.name}', '${plan.interim}')`),
+    [],
+  );
   t.is(await (await blue.database.reader('blue')).countRows(['public', 'big']), 60_000n);
 });
 
-test('nothing without this run\'s mark is ever dropped', async (t) => {
+test("nothing without this run's mark is ever dropped", async (t) => {
   const { database, run, name } = await subject(t);
   await t.throwsAsync(database.drop('blue', 'copy'), { instanceOf: StepError, message: /does not carry/ });
   await t.throwsAsync(database.drop('blue', 'previous'), { instanceOf: StepError });
@@ -530,8 +530,14 @@ test('a server that is killed in the middle of renames never has half of one', a
   for (let round = 0; round < 5; round += 1) {
     const run = newRun();
     const live = new Postgres({ url: cluster.url('postgres'), run, patience: 0 });
-    for (const [side, one, two] of [['blue', name, previous], ['green', green, name]] as const) {
-      const [found] = await sqlOn(cluster.url('postgres'), `select datname from pg_database where datname in ('${one}', '${two}')`);
+    for (const [side, one, two] of [
+      ['blue', name, previous],
+      ['green', green, name],
+    ] as const) {
+      const [found] = await sqlOn(
+        cluster.url('postgres'),
+        `select datname from pg_database where datname in ('${one}', '${two}')`,
+      );
       await live.bindByName(side, found!['datname']!).catch(() => undefined);
     }
     // Both sides by the row they are: blue under its first name means not moved.
@@ -566,13 +572,22 @@ test('a server that is killed in the middle of renames never has half of one', a
       `select datname from pg_database where datname in ('${name}', '${green}', '${previous}') order by 1`,
     );
     const names = after.map(({ datname }) => datname).join();
-    t.true([[name, green], [name, previous]].some((pair) => pair.toSorted().join() === names), names);
+    t.true(
+      [
+        [name, green],
+        [name, previous],
+      ].some((pair) => pair.toSorted().join() === names),
+      names,
+    );
   }
   t.true(renames > 10, `${renames} renames`);
   await cluster.stop();
 });
 
-async function sqlOn<R extends pg.QueryResultRow = Record<string, string>>(url: string, sql: string): Promise<R[]> {
+async function sqlOn<R extends pg.QueryResultRow = Record<string, string>>(
+  url: string,
+  sql: string,
+): Promise<R[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
@@ -587,6 +602,7 @@ async function sqlOn<R extends pg.QueryResultRow = Record<string, string>>(url: 
 const writesSchema = `
   create table a (id int primary key, n int default 0);
   insert into a select generate_series(1, 10);
+  alter table a cluster on a_pkey;
   create table p (id int, part int) partition by list (part);
   create table p1 partition of p for values in (1);
   create table p2 partition of p for values in (2);
@@ -613,44 +629,120 @@ const written: readonly Written[] = [
   { title: 'nothing', sql: [], writes: {} },
   { title: 'inserts', sql: ['insert into a values (11), (12)'], writes: { 'public.a': [2, 0] } },
   { title: 'updates', sql: ['update a set n = 1 where id < 4'], writes: { 'public.a': [3, 3] } },
-  { title: 'an update that changes nothing', sql: ['update a set n = n where id = 1'], writes: { 'public.a': [1, 1] } },
+  {
+    title: 'an update that changes nothing',
+    sql: ['update a set n = n where id = 1'],
+    writes: { 'public.a': [1, 1] },
+  },
   { title: 'deletes', sql: ['delete from a where id > 8'], writes: { 'public.a': [0, 2] } },
-  { title: 'an insert that is deleted again', sql: ['insert into a values (11)', 'delete from a where id = 11'], writes: {} },
-  { title: 'a row updated twice', sql: ['update a set n = 1 where id = 1', 'update a set n = 2 where id = 1'], writes: { 'public.a': [1, 1] } },
+  {
+    title: 'an insert that is deleted again',
+    sql: ['insert into a values (11)', 'delete from a where id = 11'],
+    writes: {},
+  },
+  {
+    title: 'a row updated twice',
+    sql: ['update a set n = 1 where id = 1', 'update a set n = 2 where id = 1'],
+    writes: { 'public.a': [1, 1] },
+  },
   { title: 'truncate', sql: ['truncate a'], writes: { 'public.a': [0, 10] } },
-  { title: 'truncate and as many rows again', sql: ['truncate a', 'insert into a select generate_series(1, 10)'], writes: { 'public.a': [10, 10] } },
-  { title: 'what was rolled back', sql: ['begin; insert into a values (11); update a set n = 9; delete from a where id = 3; rollback', 'begin; truncate p; rollback'], writes: {} },
+  {
+    title: 'truncate and as many rows again',
+    sql: ['truncate a', 'insert into a select generate_series(1, 10)'],
+    writes: { 'public.a': [10, 10] },
+  },
+  {
+    title: 'what was rolled back',
+    sql: [
+      'begin; insert into a values (11); update a set n = 9; delete from a where id = 3; rollback',
+      'begin; truncate p; rollback',
+    ],
+    writes: {},
+  },
   { title: 'what was only locked', sql: ['begin; select * from a for update; commit'], writes: {} },
   {
     title: 'subtransactions',
-    sql: ['begin; savepoint s; insert into a values (11); release s; savepoint r; insert into a values (12); rollback to r; commit'],
+    sql: [
+      'begin; savepoint s; insert into a values (11); release s; savepoint r; insert into a values (12); rollback to r; commit',
+    ],
     writes: { 'public.a': [1, 0] },
   },
-  { title: 'a row moved between partitions', sql: ['update p set part = 2 where id = 1'], writes: { 'public.p': [1, 1] } },
-  { title: 'an insert straight into a partition', sql: ['insert into p2 values (9, 2)'], writes: { 'public.p': [1, 0] } },
-  { title: 'a partition detached', sql: ['alter table p detach partition p1'], writes: { 'public.p': [0, 4] }, schema: true },
-  { title: 'children apart from their parents', sql: ['insert into child values (4)', 'delete from only parent where id = 1'], writes: { 'public.child': [1, 0], 'public.parent': [0, 1] } },
-  { title: 'tables with odd names', sql: ['insert into "Odd.Name" values (2)'], writes: { 'public."Odd.Name"': [1, 0] } },
-  { title: 'a new table with rows', sql: ['create table fresh as select 1 as x'], writes: { 'public.fresh': [1, 0] }, schema: true },
+  {
+    title: 'a row moved between partitions',
+    sql: ['update p set part = 2 where id = 1'],
+    writes: { 'public.p': [1, 1] },
+  },
+  {
+    title: 'an insert straight into a partition',
+    sql: ['insert into p2 values (9, 2)'],
+    writes: { 'public.p': [1, 0] },
+  },
+  {
+    title: 'a partition detached',
+    sql: ['alter table p detach partition p1'],
+    writes: { 'public.p': [0, 4] },
+    schema: true,
+  },
+  {
+    title: 'children apart from their parents',
+    sql: ['insert into child values (4)', 'delete from only parent where id = 1'],
+    writes: { 'public.child': [1, 0], 'public.parent': [0, 1] },
+  },
+  {
+    title: 'tables with odd names',
+    sql: ['insert into "Odd.Name" values (2)'],
+    writes: { 'public."Odd.Name"': [1, 0] },
+  },
+  {
+    title: 'a new table with rows',
+    sql: ['create table fresh as select 1 as x'],
+    writes: { 'public.fresh': [1, 0] },
+    schema: true,
+  },
   { title: 'a new table without rows', sql: ['create table fresh (x int)'], writes: {}, schema: true },
   { title: 'a dropped table', sql: ['drop table doomed'], writes: { 'public.doomed': [0, 3] }, schema: true },
   { title: 'a column that came', sql: ['alter table a add column extra int'], writes: {}, schema: true },
-  { title: 'large objects made', sql: [`select lo_from_bytea(0, 'abc')`], writes: { 'large objects': [1, 0] } },
-  { title: 'large objects written to', sql: ['select lo_put(4711, 0, \'xyz\')'], writes: { 'large objects': [1, 1] } },
+  {
+    title: 'large objects made',
+    sql: [`select lo_from_bytea(0, 'abc')`],
+    writes: { 'large objects': [1, 0] },
+  },
+  {
+    title: 'large objects written to',
+    sql: ["select lo_put(4711, 0, 'xyz')"],
+    writes: { 'large objects': [1, 1] },
+  },
   { title: 'large objects gone', sql: ['select lo_unlink(4711)'], writes: { 'large objects': [0, 1] } },
   {
     title: 'housekeeping',
-    sql: ['vacuum full', 'vacuum freeze', 'cluster a using a_pkey', 'analyze', 'reindex table a', 'vacuum full a', 'refresh materialized view mv', 'select txid_current()', 'checkpoint'],
+    sql: [
+      'vacuum full',
+      'vacuum freeze',
+      'cluster a',
+      'analyze',
+      'reindex table a',
+      'vacuum full a',
+      'refresh materialized view mv',
+      'select txid_current()',
+      'checkpoint',
+    ],
     writes: {},
   },
   {
     title: 'writes that housekeeping went over',
-    sql: ['update a set n = 1 where id < 4', 'insert into a values (11)', 'vacuum freeze a', 'vacuum full a', 'cluster a using a_pkey', 'vacuum freeze'],
+    sql: [
+      'update a set n = 1 where id < 4',
+      'insert into a values (11)',
+      'vacuum freeze a',
+      'vacuum full a',
+      'cluster a',
+      'vacuum freeze',
+    ],
     writes: { 'public.a': [4, 3] },
   },
   {
     title: 'rows that were copied in frozen',
-    sql: ['begin; truncate doomed; copy doomed from program \'echo 7\' with (freeze); commit'],
+    sql: ["begin; truncate doomed; copy doomed from program 'echo 7' with (freeze); commit"],
     writes: { 'public.doomed': [1, 3] },
   },
   {
@@ -664,7 +756,9 @@ for (const { title, sql, writes, schema } of written) {
   test(`writes since the switch: ${title}`, async (t) => {
     const { database, name } = await subject(t, { sql: `${writesSchema} select lo_from_bytea(4711, 'abc')` });
     await database.close('blue', end, control);
-    const baseline = JSON.parse(JSON.stringify(await database.baseline('blue'))) as Awaited<ReturnType<Postgres['baseline']>>;
+    const baseline = JSON.parse(JSON.stringify(await database.baseline('blue'))) as Awaited<
+      ReturnType<Postgres['baseline']>
+    >;
     await database.releaseReaders();
     await database.open('blue');
     const client = await server.connect(name);
@@ -673,7 +767,9 @@ for (const { title, sql, writes, schema } of written) {
     await database.close('blue', end, control);
     const report = await database.writesSince('blue', baseline);
     t.deepEqual(
-      Object.fromEntries(report.tables.map(({ table, newer, lost }) => [table, [Number(newer), Number(lost)]])),
+      Object.fromEntries(
+        report.tables.map(({ table, newer, lost }) => [table, [Number(newer), Number(lost)]]),
+      ),
       writes,
     );
     t.is(report.schema.length > 0, schema ?? false, report.schema.join());
@@ -697,7 +793,10 @@ test('of two runs on one database exactly one gets the lock; the other is told w
     `select pid, application_name from pg_stat_activity where pid in
      (select pid from pg_locks where locktype = 'advisory' and objid = (select oid from pg_database where datname = '${name}'))`,
   );
-  t.true((error as Error).message.includes(`${holder!.application_name} from 127.0.0.1 since 20`), (error as Error).message);
+  t.true(
+    (error as Error).message.includes(`${holder!.application_name} from 127.0.0.1 since 20`),
+    (error as Error).message,
+  );
   t.true((error as Error).message.includes(`(pid ${holder!.pid})`));
   await winner.lock();
   await winner.assertLocked();
@@ -717,7 +816,7 @@ test('two runs on two databases do not hinder each other', async (t) => {
   const [one, two] = [await subject(t), await subject(t)];
   await one.database.lock();
   await two.database.lock();
-  await one.database.assertLocked();
+  await t.notThrowsAsync(one.database.assertLocked());
   await two.database.assertLocked();
 });
 
@@ -733,7 +832,11 @@ async function loginRole(on: TestServer, attributes: string): Promise<{ role: st
 }
 
 /** As a role of its own makes it: it owns the database and what is in it. */
-async function ownedSubject(t: ExecutionContext, on: TestServer, attributes: string): Promise<Subject & { role: string }> {
+async function ownedSubject(
+  t: ExecutionContext,
+  on: TestServer,
+  attributes: string,
+): Promise<Subject & { role: string }> {
   const { role, url } = await loginRole(on, attributes);
   const made = await subject(t, { on, url, sql: 'select 1' });
   await on.sql(`alter database "${made.name}" owner to ${role}`);
@@ -743,7 +846,7 @@ async function ownedSubject(t: ExecutionContext, on: TestServer, attributes: str
   return { ...made, role };
 }
 
-async function wholeLife(t: ExecutionContext, on: TestServer, blue: Subject): Promise<void> {
+async function wholeLife(t: ExecutionContext, on: TestServer, blue: Subject, user?: string): Promise<void> {
   const { database, name } = blue;
   await database.lock();
   const green = unique('green');
@@ -761,7 +864,7 @@ async function wholeLife(t: ExecutionContext, on: TestServer, blue: Subject): Pr
   await database.mark('blue', 'previous', undefined);
   await database.mark('green', undefined, undefined);
   await database.open('green');
-  const client = await connectTo(on, name);
+  const client = await connectTo(on, name, user ? { user, password: 'pass-word' } : {});
   await client.query(`insert into app.notes values (1, 'new')`);
   await database.close('green', end, control);
   t.deepEqual((await database.writesSince('green', baseline)).tables, [
@@ -780,10 +883,12 @@ test('a role that owns blue, may create databases and end sessions is all it tak
       ({ severity }) => severity === 'failure',
     );
     t.deepEqual(failures, [], `${major}`);
-    await on.sql(`create role ${blue.role}_app login password 'pass-word'; grant ${blue.role} to ${blue.role}_app`);
+    await on.sql(
+      `create role ${blue.role}_app login password 'pass-word'; grant ${blue.role} to ${blue.role}_app`,
+    );
     const app = await connectTo(on, blue.name, { user: `${blue.role}_app`, password: 'pass-word' });
     await app.query('select 1');
-    await wholeLife(t, on, { ...blue, database: blue.database });
+    await wholeLife(t, on, blue, blue.role);
     await t.throwsAsync(app.query('select 1'));
   }
 });
@@ -802,10 +907,9 @@ test('an unprivileged role gives the transactions of other roles their time, alt
   const app = await connectTo(server, blue.name, { user: role, password: 'pass-word' });
   await app.query('begin');
   await app.query(`insert into app.notes values (1, 'kept')`);
-  const refused = await t.throwsAsync(
-    blue.database.close('blue', { wait: 100, then: 'refuse' }, control),
-    { instanceOf: StepError },
-  );
+  const refused = await t.throwsAsync(blue.database.close('blue', { wait: 100, then: 'refuse' }, control), {
+    instanceOf: StepError,
+  });
   t.true(refused.detail!.includes(role), refused.detail);
   const closing = blue.database.close('blue', { wait: 10_000, then: 'refuse' }, control);
   await sleep(300);
@@ -858,7 +962,7 @@ const endTool = (run: string, sql = 'true') =>
 
 test('a lost connection between two calls is not noticed by anybody', async (t) => {
   const { database, run, name } = await subject(t);
-  for (let round = 0; round < 10; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     t.is((await database.state('blue'))!.name, name);
     t.true((await endTool(run)).length > 0);
     t.is((await database.inspect()).blue.name, name);
@@ -875,7 +979,13 @@ test('a lost connection between two calls is not noticed by anybody', async (t) 
 test('asking several things at once after a lost connection leaves no connection behind', async (t) => {
   const { database, run, name } = await subject(t);
   await endTool(run);
-  await Promise.all([database.state('blue'), database.state('blue'), database.has(name), database.reader('blue'), database.reader('blue')]);
+  await Promise.all([
+    database.state('blue'),
+    database.state('blue'),
+    database.has(name),
+    database.reader('blue'),
+    database.reader('blue'),
+  ]);
   await database.end();
   for (const until = Date.now() + 5000; Date.now() < until;) {
     const left = await server.sql(`select 1 from pg_stat_activity where application_name = 'cutover ${run}'`);
@@ -885,21 +995,38 @@ test('asking several things at once after a lost connection leaves no connection
   t.fail('a connection is left');
 });
 
-test('a server that restarts is waited for', async (t) => {
+test('a server that restarts is waited for as long as patience lasts', async (t) => {
   const on = await testServer();
-  t.teardown(() => on.stop());
   const { database, name } = await subject(t, { on });
+  await on.cluster.stop();
+  database.setPatience(100);
+  await t.throwsAsync(database.state('blue'), { instanceOf: StepError, message: /ECONNREFUSED/ });
   database.setPatience(20_000);
-  const settled = (await readFile(`${on.cluster.folder}/data/postmaster.pid`, 'utf8')).split('\n');
-  t.is(Number(settled[0]), on.cluster.pid);
-  t.is((await database.state('blue'))!.name, name);
+  const waiting = database.state('blue');
+  await sleep(500);
+  // The same port again, which a start of the tool's own would choose anew.
+  const options = { listen_addresses: '127.0.0.1', unix_socket_directories: '', port: String(on.cluster.port) };
+  const child = spawn(
+    `${await embeddedBinaries()}/postgres`,
+    ['-D', `${on.cluster.folder}/data`, ...Object.entries(options).flatMap(([key, value]) => ['-c', `${key}=${value}`])],
+    { cwd: '/', stdio: 'ignore', ...serverAccount() },
+  );
+  t.is((await waiting)!.name, name);
+  await database.end();
+  const exited = once(child, 'exit');
+  child.kill('SIGINT');
+  await exited;
+  await on.stop();
 });
 
 for (const major of majors()) {
   test(`close, clone, rename and writes work on ${major}`, async (t) => {
     const on = major === DEFAULT_MAJOR ? server : await testServer(major, settings);
     if (on !== server) t.teardown(() => on.stop());
-    const blue = await subject(t, { on, sql: 'create schema app; create table app.notes (id int primary key, body text)' });
+    const blue = await subject(t, {
+      on,
+      sql: 'create schema app; create table app.notes (id int primary key, body text)',
+    });
     await wholeLife(t, on, blue);
   });
 }

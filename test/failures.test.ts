@@ -49,12 +49,20 @@ async function scene(t: ExecutionContext, on: TestServer = server): Promise<Scen
 /** Blue is as it was, to the letter, takes writes, and nothing else is there. */
 async function assertUntouched({ t, shop, before }: Scene, on: TestServer = server): Promise<void> {
   t.deepEqual(await dump(on, shop), before);
-  await on.sql(`insert into users select * from users where false; create table proof (id int); drop table proof`, shop);
+  await on.sql(
+    `insert into users select * from users where false; create table proof (id int); drop table proof`,
+    shop,
+  );
   const left = await on.sql<{ name: string }>(
     `select datname as name from pg_database where datname like '${shop}%' or datname like 'cutover\\_%' order by 1`,
   );
-  t.deepEqual(left.filter(({ name }) => name !== shop && name.startsWith(shop)), []);
-  const sessions = await on.sql(`select pid from pg_stat_activity where datname like '${shop}%' and application_name like 'cutover%'`);
+  t.deepEqual(
+    left.filter(({ name }) => name !== shop && name.startsWith(shop)),
+    [],
+  );
+  const sessions = await on.sql(
+    `select pid from pg_stat_activity where datname like '${shop}%' and application_name like 'cutover%'`,
+  );
   t.deepEqual(sessions, []);
 }
 
@@ -78,7 +86,9 @@ test('bad SQL in the third migration: exit 4, the line in the file, everything p
 
 test('a failed check: exit 5, and the check says what it found', async (t) => {
   const it = await scene(t);
-  const { code, err } = await it.run(`${MIGRATIONS}${EXPECT}verify: [sql: { query: select count(*) from tiers, equals: 4 }]`);
+  const { code, err } = await it.run(
+    `${MIGRATIONS}${EXPECT}verify: [sql: { query: select count(*) from tiers, equals: 4 }]`,
+  );
   t.is(code, 5, err);
   t.regex(err, /select count\(\*\) from tiers[^]*Next/);
   await assertUntouched(it);
@@ -134,7 +144,9 @@ test('a name that is taken: exit 3 before anything is touched', async (t) => {
 test('no right to create databases: exit 3, and the statement that mends it', async (t) => {
   const it = await scene(t);
   const role = `clerk_${it.shop}`;
-  await server.sql(`create role ${role} login password 'walrus-7' in role pg_signal_backend, pg_read_all_data`);
+  await server.sql(
+    `create role ${role} login password 'walrus-7' in role pg_signal_backend, pg_read_all_data`,
+  );
   await server.sql(`grant all on database ${it.shop} to ${role}`);
   const url = it.url.replace(/\/\/[^@]*@/, `//${role}:walrus-7@`);
   const before = await dump(server, it.shop);
@@ -195,7 +207,14 @@ test('the server goes away in the middle and comes back: the run puts everything
     await mkdir(join(it.work.folder, 'slow'));
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
-    await until(async () => (await own.sql(`select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`)).length > 0);
+    await until(
+      async () =>
+        (
+          await own.sql(
+            `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`,
+          )
+        ).length > 0,
+    );
     process.kill(own.cluster.pid, 'SIGQUIT');
     await sleep(1500);
     const again = await startCluster({
@@ -222,7 +241,14 @@ test('the server goes away and stays away: exit 7 says what is known, and abort 
     await mkdir(join(it.work.folder, 'slow'));
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
-    await until(async () => (await own.sql(`select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`)).length > 0);
+    await until(
+      async () =>
+        (
+          await own.sql(
+            `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`,
+          )
+        ).length > 0,
+    );
     process.kill(own.cluster.pid, 'SIGQUIT');
     const { code, err } = await running;
     t.is(code, 7, err);
@@ -249,7 +275,7 @@ test('the server goes away and stays away: exit 7 says what is known, and abort 
 });
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await condition()); ) {
+  for (const deadline = Date.now() + 30_000; !(await condition());) {
     if (Date.now() > deadline) throw new Error('it did not come about in time');
     await sleep(50);
   }

@@ -1,19 +1,30 @@
 import { InterruptedError } from '../core/errors.ts';
+import { redact } from '../util/redact.ts';
 
-/** Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second one only says so. */
+/**
+ * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second
+ * one only says so. An error that nobody caught does the same: a process that just died of it would leave blue closed.
+ */
 export async function withSignals<T>(
   err: (text: string) => void,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const listen = (name: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => (): void => {
-    if (controller.signal.aborted) err('Still putting things back; please wait.');
-    else {
-      err(`${name}: the step in flight is ended, then everything is put back.`);
-      controller.abort(new InterruptedError(name === 'SIGINT' ? name : 'SIGTERM'));
-    }
+  const stop = (why: string, reason: unknown): void => {
+    if (controller.signal.aborted) return err('Still putting things back; please wait.');
+    err(`${why}: the step in flight is ended, then everything is put back.`);
+    controller.abort(reason);
   };
-  const handlers = { SIGINT: listen('SIGINT'), SIGTERM: listen('SIGTERM'), SIGHUP: listen('SIGHUP') };
+  const handlers = {
+    SIGINT: () => stop('SIGINT', new InterruptedError('SIGINT')),
+    SIGTERM: () => stop('SIGTERM', new InterruptedError('SIGTERM')),
+    SIGHUP: () => stop('SIGHUP', new InterruptedError('SIGTERM')),
+    uncaughtException(error: NodeJS.ErrnoException) {
+      // What asks or draws on a terminal stumbles over its end before the signal is here.
+      if (error.code === 'EIO') return handlers.SIGHUP();
+      stop(redact(error.stack ?? String(error)), error);
+    },
+  };
   for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
   try {
     return await work(controller.signal);

@@ -71,5 +71,3 @@ export type Event = EventBody & {
   /** ISO 8601 with milliseconds, UTC. */
   readonly at: string;
 };
-
-export type EventType = EventBody['type'];

@@ -1,15 +1,15 @@
 import { constants } from 'node:fs';
-import { access, realpath } from 'node:fs/promises';
+import { access, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Driver } from '../core/driver.ts';
 import { messageOf, StepError, UsageError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { readText, replaceFile } from '../util/atomic-file.ts';
-import { addSecretsOfUrl } from '../util/redact.ts';
+import { replaceFile } from '../util/atomic-file.ts';
+import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { databaseOf, withDatabase } from '../util/url.ts';
-import { findVariable, replaceValue, type Assignment } from './env-file/assignment.ts';
+import { findVariable, replaceValue, splice, type Assignment } from './env-file/assignment.ts';
 
 const options = z
   .strictObject({
@@ -67,7 +67,7 @@ class EnvFile implements Target {
     const { names } = this.#context;
     if (this.#options.green !== undefined) {
       return {
-        does: [`write ${variable} in ${path}: ${this.#options.blue} → ${this.#options.green}`],
+        does: [redact(`write ${variable} in ${path}: ${this.#options.blue} → ${this.#options.green}`)],
         undo: `write ${variable} in ${path} back`,
       };
     }
@@ -84,11 +84,17 @@ class EnvFile implements Target {
     return this.#sideOf(assignment.value);
   }
 
-  async prepare(from: Side): Promise<void> {
-    const { path, assignment } = await this.#read();
+  async prepare(from: Side, to: Side): Promise<void> {
+    const { path, text, assignment } = await this.#read();
     if (this.#sideOf(assignment.value) !== from) throw this.#unexpected(from, assignment.value);
+    this.#pointedAt(to, text, assignment);
     await access(path, constants.W_OK).catch(this.#notWritable(path));
     await access(dirname(path), constants.W_OK).catch(this.#notWritable(dirname(path)));
+    const [{ uid }, user] = [await stat(path), process.geteuid?.()];
+    if (user !== undefined && user !== 0 && uid !== user) {
+      // A file that is replaced belongs to whoever does it, and only root may give it back.
+      this.#notWritable(path)(new Error(`it belongs to user ${uid}, and would not any more`));
+    }
   }
 
   async switch(from: Side, to: Side): Promise<void> {
@@ -96,11 +102,23 @@ class EnvFile implements Target {
     const side = this.#sideOf(assignment.value);
     if (side === to) return;
     if (side !== from) throw this.#unexpected(from, assignment.value);
-    const value =
-      this.#options[to] === undefined
-        ? withDatabase(assignment.value, this.#nameOf(to))
-        : this.#context.resolve(this.#options[to]);
-    await replaceFile(path, replaceValue(text, assignment, value));
+    await replaceFile(path, this.#pointedAt(to, text, assignment));
+  }
+
+  /** The file's text when it points at a side. Throws when its value cannot be written there. */
+  #pointedAt(side: Side, text: string, assignment: Assignment): string {
+    const explicit = this.#options[side];
+    // The new name is percent-encoded: whatever quotes there are, or are not, fit it as they fit the old one.
+    if (explicit === undefined) return splice(text, assignment, withDatabase(assignment.value, this.#nameOf(side)));
+    try {
+      return replaceValue(text, assignment, this.#context.resolve(explicit));
+    } catch (cause) {
+      throw new StepError(`${this.#options.variable} cannot be written: ${messageOf(cause)}`, {
+        where: this.#options.path,
+        cause,
+        hint: `change the quotes in the file, or the value of ${side} in the playbook`,
+      });
+    }
   }
 
   #nameOf(side: Side): string {
@@ -121,7 +139,8 @@ class EnvFile implements Target {
     try {
       // Behind a symbolic link the file itself is replaced, not the link.
       const path = await realpath(this.#options.path);
-      const text = await readText(path);
+      // Bytes that are not UTF-8 would not come back as they were.
+      const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
       const assignment = findVariable(text, variable);
       addSecretsOfUrl(assignment.value);
       return { path, text, assignment };
@@ -136,10 +155,14 @@ class EnvFile implements Target {
 
   #unexpected(expected: Side, value: string): StepError {
     const { path, variable } = this.#options;
+    const name = databaseOf(value);
     const found =
-      this.#options.green === undefined
-        ? `names database ${databaseOf(value) ?? '(none)'}`
-        : 'has another value';
+      this.#options.green !== undefined
+        ? 'has another value'
+        : // A password with a bare / or ? in it makes its rest look like a name, which must not be shown.
+          name === undefined || value.lastIndexOf('@') > value.indexOf('/', value.indexOf('://') + 3)
+          ? 'is no connection string that names a database'
+          : `names database ${name}`;
     const wanted =
       this.#options.green === undefined
         ? `database ${this.#nameOf(expected)}`

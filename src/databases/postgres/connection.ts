@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
-import { messageOf, RefusedError, StepError } from '../../core/errors.ts';
+import { messageOf, StepError } from '../../core/errors.ts';
 import { addSecretsOfUrl } from '../../util/redact.ts';
 import { withDatabase, withoutDriver } from '../../util/url.ts';
 
@@ -33,6 +33,7 @@ export class Connection {
   readonly client: Client;
   readonly pid: number;
   #lost: Error | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(client: Client, pid: number) {
     this.client = client;
@@ -80,7 +81,10 @@ export class Connection {
       throw new StepError(`the connection to the server was lost: ${this.#lost.message}`, {
         cause: this.#lost,
       });
-    const result: unknown = await this.client.query<R>(sql, parameters as unknown[] | undefined);
+    // One after the other: a client that is asked while it works complains on stderr.
+    const answer = this.#last.then(() => this.client.query<R>(sql, parameters as unknown[] | undefined));
+    this.#last = answer.catch(() => undefined);
+    const result: unknown = await answer;
     // Several statements in one text give several results: the last one's rows count.
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
   }
@@ -171,5 +175,3 @@ export async function cancellable<T>(
     signal.removeEventListener('abort', cancel);
   }
 }
-
-export const refuse = (message: string, hint: string): RefusedError => new RefusedError(message, { hint });

@@ -139,6 +139,11 @@ function longTransactions(name: string, busy: readonly SessionInfo[], long: Long
 }
 
 function stubborn(name: string, sessions: readonly SessionInfo[]): StepError {
+  if (sessions.length === 0) {
+    return new StepError(`somebody holds a lock on the database ${name} itself and does not give it up`, {
+      hint: `see who: select pid from pg_locks where locktype = 'object' and objid = (select oid from pg_database where datname = ${quoteLiteral(name)})`,
+    });
+  }
   return new StepError(`${sessions.length} sessions on ${name} did not end`, {
     detail: sessions.map((session) => `  ${describeSession(session)}`).join('\n'),
     hint: 'look at what they wait for in pg_stat_activity, and run again',

@@ -32,7 +32,7 @@ export class Postgres implements core.Database {
   readonly #oids = new Map<Side, number>();
   readonly #readers = new Readers();
   #patience: number;
-  #admin: Connection | undefined;
+  #admin: Promise<Connection> | undefined;
   #lock: RunLock | undefined;
 
   constructor(options: PostgresOptions) {
@@ -208,7 +208,7 @@ export class Postgres implements core.Database {
 
   async end(): Promise<void> {
     await this.releaseReaders();
-    await this.#admin?.end();
+    await (await this.#admin?.catch(() => undefined))?.end();
     await this.#lock?.release();
     this.#admin = this.#lock = undefined;
   }
@@ -217,14 +217,19 @@ export class Postgres implements core.Database {
     return openPatiently(this.address, name, this.#patience);
   }
 
-  async #maintenance(): Promise<Connection> {
-    if (!this.#admin || this.#admin.lost) this.#admin = await openMaintenance(this.address, this.#patience);
-    return this.#admin;
+  /** Those who ask at the same time wait for the same connection. */
+  #maintenance(): Promise<Connection> {
+    const before = this.#admin;
+    const connection = (async () => {
+      const held = await before?.catch(() => undefined);
+      return held && !held.lost ? held : openMaintenance(this.address, this.#patience);
+    })();
+    this.#admin = connection;
+    return connection;
   }
 
-  async #reader(side: Side): ReturnType<Readers['replace']> {
-    const held = this.#readers.get(side);
-    return held ?? this.#readers.replace(side, await this.#connect((await this.#found(side)).name));
+  #reader(side: Side): ReturnType<Readers['obtain']> {
+    return this.#readers.obtain(side, async () => this.#connect((await this.#found(side)).name));
   }
 
   async #find(side: Side): Promise<Found | undefined> {

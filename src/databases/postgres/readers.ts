@@ -11,6 +11,7 @@ interface OpenReader {
 /** One reading connection a side, opened before the side is closed and kept: afterwards nobody gets in. */
 export class Readers {
   readonly #open = new Map<Side, OpenReader>();
+  readonly #opening = new Map<Side, Promise<OpenReader>>();
 
   /** The reader that is there and alive. */
   get(side: Side): OpenReader | undefined {
@@ -18,8 +19,18 @@ export class Readers {
     return held && !held.connection.lost ? held : undefined;
   }
 
-  async replace(side: Side, connection: Connection): Promise<OpenReader> {
+  /** The reader that is there, or a new one on what `connect` gives; those who ask at the same time get the same one. */
+  async obtain(side: Side, connect: () => Promise<Connection>): Promise<OpenReader> {
+    const held = this.get(side) ?? this.#opening.get(side);
+    if (held) return held;
+    const opening = this.#replace(side, connect).finally(() => this.#opening.delete(side));
+    this.#opening.set(side, opening);
+    return opening;
+  }
+
+  async #replace(side: Side, connect: () => Promise<Connection>): Promise<OpenReader> {
     await this.release(side);
+    const connection = await connect();
     await prepareReaderSession(connection.client);
     const opened = { connection, reader: createReader(connection.client) };
     this.#open.set(side, opened);

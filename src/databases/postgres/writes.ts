@@ -1,8 +1,11 @@
 import type { Baseline, WriteReport } from '../../core/database.ts';
-import type { Reader, Table } from '../../core/catalog.ts';
+import type { Reader } from '../../core/catalog.ts';
 import { displayPath, quotePath } from '../../util/sql.ts';
 import { catalogFingerprint } from './catalog/catalog.ts';
 import type { Connection } from './connection.ts';
+
+/** Never a table's name, which would be in double quotes. */
+const LARGE_OBJECTS = 'large objects';
 
 /** Remembers where a closed database stands. Counts every row once. */
 export async function readBaseline(connection: Connection, reader: Reader): Promise<Baseline> {
@@ -13,6 +16,8 @@ export async function readBaseline(connection: Connection, reader: Reader): Prom
   const [row] = await connection.query<{ xid: string }>(
     'select pg_snapshot_xmax(pg_current_snapshot())::text as xid',
   );
+  // Nothing is newer than the present: these are all.
+  rows[LARGE_OBJECTS] = String((await largeObjects(connection, row!.xid)).older);
   return { xid: row!.xid, rows, fingerprint: catalogFingerprint(catalog) };
 }
 
@@ -29,13 +34,16 @@ export async function readWrites(
   const catalog = await reader.catalog();
   const tables: WriteReport['tables'][number][] = [];
   const seen = new Set<string>();
-  for (const table of catalog.tables) {
-    const name = displayPath(table.path);
+  const add = (name: string, { newer, older }: Ages): void => {
     seen.add(name);
-    const { newer, older } = await countByAge(connection, table, baseline.xid);
     const lost = BigInt(baseline.rows[name] ?? '0') - older;
     if (newer > 0n || lost > 0n) tables.push({ table: name, newer, lost });
+  };
+  for (const table of catalog.tables) {
+    const only = table.partitioned ? '' : 'ONLY ';
+    add(displayPath(table.path), await countByAge(connection, only + quotePath(table.path), baseline.xid));
   }
+  add(LARGE_OBJECTS, await largeObjects(connection, baseline.xid));
   for (const [name, rows] of Object.entries(baseline.rows)) {
     if (!seen.has(name) && rows !== '0') tables.push({ table: name, newer: 0n, lost: BigInt(rows) });
   }
@@ -44,15 +52,24 @@ export async function readWrites(
   return { tables, schema };
 }
 
-async function countByAge(
-  connection: Connection,
-  table: Table,
-  xid: string,
-): Promise<{ newer: bigint; older: bigint }> {
-  const only = table.partitioned ? '' : 'ONLY ';
+interface Ages {
+  readonly newer: bigint;
+  readonly older: bigint;
+}
+
+/** By their pages, or for a role that may not read those by their owners: then only new and removed ones are seen. */
+async function largeObjects(connection: Connection, xid: string): Promise<Ages> {
+  const [row] = await connection.query<{ readable: boolean }>(
+    `select has_table_privilege('pg_catalog.pg_largeobject', 'SELECT') as readable`,
+  );
+  const relation = row!.readable ? 'pg_largeobject' : 'pg_largeobject_metadata';
+  return countByAge(connection, `pg_catalog.${relation}`, xid);
+}
+
+async function countByAge(connection: Connection, relation: string, xid: string): Promise<Ages> {
   const [row] = await connection.query<{ newer: string; older: string }>(
     `select count(*) filter (where newer)::text as newer, count(*) filter (where not newer)::text as older
-     from (select age(xmin) <= age(($1::text::xid8)::xid) as newer from ${only}${quotePath(table.path)}) as rows`,
+     from (select age(xmin) <= age(($1::text::xid8)::xid) as newer from ${relation}) as rows`,
     [xid],
   );
   return { newer: BigInt(row!.newer), older: BigInt(row!.older) };

@@ -37,16 +37,26 @@ export const names: Condition = (facts, plan) => {
   }
   if (plan.renames && plan.names.green === plan.names.previous) {
     findings.push(
-      finding('names', 'failure', `${plan.names.green} is both the name of the copy and blue's name after the switch`, {
-        hint: rename('previous'),
-      }),
+      finding(
+        'names',
+        'failure',
+        `${plan.names.green} is both the name of the copy and blue's name after the switch`,
+        {
+          hint: rename('previous'),
+        },
+      ),
     );
   }
   if (MAINTENANCE.has(facts.blue.name)) {
     findings.push(
-      finding('names', 'failure', `${facts.blue.name} is the database from which this tool works on the others`, {
-        hint: 'move the application to a database of its own',
-      }),
+      finding(
+        'names',
+        'failure',
+        `${facts.blue.name} is the database from which this tool works on the others`,
+        {
+          hint: 'move the application to a database of its own',
+        },
+      ),
     );
   }
   return [...findings, ...leftovers(facts, [...wanted.values()])];

@@ -38,8 +38,12 @@ const leadingBlanks = (text: string): number => /^[ \t]*/.exec(text)![0].length;
 /** The text with another value at the same place, quoted as it was, or quoted now if it has to be. */
 export function replaceValue(text: string, assignment: Assignment, value: string): string {
   if (/[\r\n]/.test(value)) throw new Error('a value with a line break cannot be written');
-  return text.slice(0, assignment.start) + written(value, assignment.quote) + text.slice(assignment.end);
+  return splice(text, assignment, written(value, assignment.quote));
 }
+
+/** The text with other characters where the value stands, to the letter. */
+export const splice = (text: string, { start, end }: Assignment, characters: string): string =>
+  text.slice(0, start) + characters + text.slice(end);
 
 function written(value: string, quote: Assignment['quote']): string {
   if (quote === '"' && /["\\]/.test(value))

@@ -55,7 +55,7 @@ export const OBJECTS = `
     (select count(*) from pg_class)::int as relations,
     (select count(*) from own where relkind in ('r', 'p'))::int as tables,
     (select coalesce(sum(greatest(reltuples, 0)), 0) from own where relkind = 'r')::float8 as estimated_rows,
-    array(select name from own where relkind in ('r', 'p') and relrowsecurity order by 1) as row_security,
+    array(select name from own where relkind in ('r', 'p') and relrowsecurity and row_security_active(oid) order by 1) as row_security,
     array(select name from own where relkind in ('r', 'p', 'm', 'S')
           and not case relkind when 'S' then has_sequence_privilege(oid, 'SELECT') else has_table_privilege(oid, 'SELECT') end
           order by 1)
