@@ -1005,10 +1005,18 @@ test('a server that restarts is waited for as long as patience lasts', async (t)
   const waiting = database.state('blue');
   await sleep(500);
   // The same port again, which a start of the tool's own would choose anew.
-  const options = { listen_addresses: '127.0.0.1', unix_socket_directories: '', port: String(on.cluster.port) };
+  const options = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    port: String(on.cluster.port),
+  };
   const child = spawn(
     `${await embeddedBinaries()}/postgres`,
-    ['-D', `${on.cluster.folder}/data`, ...Object.entries(options).flatMap(([key, value]) => ['-c', `${key}=${value}`])],
+    [
+      '-D',
+      `${on.cluster.folder}/data`,
+      ...Object.entries(options).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
+    ],
     { cwd: '/', stdio: 'ignore', ...serverAccount() },
   );
   t.is((await waiting)!.name, name);

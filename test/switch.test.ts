@@ -1,0 +1,261 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type { Target } from '../src/core/target.ts';
+import type { Event } from '../src/core/event.ts';
+import { FileJournalStore } from '../src/journal/file.ts';
+import { fold } from '../src/journal/fold.ts';
+import type { Journal } from '../src/journal/journal.ts';
+import { loadPlaybook } from '../src/playbook/load.ts';
+import { createEnvironment } from '../src/playbook/values/environment.ts';
+import { execute, type Result } from '../src/run/execute.ts';
+import { LineScreen } from '../src/run/lines.ts';
+import { prepareRun } from '../src/run/new-run.ts';
+import type { Drivers } from '../src/run/open.ts';
+import { workplace, type Workplace } from './helpers/cli.ts';
+import { dump } from './helpers/dump.ts';
+import { testServer, type TestServer } from './helpers/postgres.ts';
+
+let server: TestServer;
+test.before(async () => {
+  server = await testServer();
+});
+test.after.always(() => server.stop());
+
+interface Faults {
+  /** Wraps the drivers of the run. */
+  drivers?(drivers: Drivers): Drivers;
+  journal?(journal: Journal): Journal;
+}
+
+interface Ended extends Result {
+  readonly work: Workplace;
+  readonly shop: string;
+  readonly before: readonly string[];
+  readonly env: Record<string, string>;
+  readonly run: string;
+  readonly events: readonly Event[];
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const FIRST = 'DATABASE=blue\n';
+const SECOND = '# kept\nexport SIDE="blue" # me\n';
+
+/** A run with three real targets, into which a fault is put. */
+async function runWith(t: ExecutionContext, faults: Faults): Promise<Ended> {
+  const work = await workplace(t);
+  const shop = await server.database();
+  await server.sql(
+    `create table shops (id int primary key, name text); insert into shops select g, 'n' || g from generate_series(1, 500) g`,
+    shop,
+  );
+  await work.file('V001__tier.sql', 'alter table shops add tier int not null default 1;\n');
+  await work.file('first.env', FIRST);
+  await work.file('second.env', SECOND);
+  const file = await work.file(
+    'playbook.yml',
+    `version: 1
+name: shop
+blue: \${DATABASE_URL}
+green: ${shop}_green
+migrate: [sql: { directory: . }]
+gate: open
+switch:
+  targets:
+    - env-file: { path: first.env, variable: DATABASE, blue: blue, green: green }
+    - database-rename
+    - env-file: { path: second.env, variable: SIDE, blue: blue, green: green }
+`,
+  );
+  const env = createEnvironment({ DATABASE_URL: server.url(shop) });
+  const around = { ...env, stateFolder: join(work.folder, '.cutover') };
+  const before = await dump(server, shop);
+  const { plan, drivers } = await prepareRun(await loadPlaybook(file, env), around, true);
+  const real = await new FileJournalStore(around.stateFolder).create(plan.run);
+  const journal = faults.journal?.(real) ?? real;
+  await journal.append({ type: 'run-created', run: plan.run, operator: 'test', plan });
+  const result = await execute({
+    plan,
+    live: 'blue',
+    drivers: faults.drivers?.(drivers) ?? drivers,
+    journal,
+    screen: new LineScreen(() => undefined),
+    signal: new AbortController().signal,
+    ask: () => Promise.resolve({ answer: 'go', by: 'test' }),
+  });
+  const events = await real.read();
+  await real.close();
+  await drivers.end();
+  return {
+    ...result,
+    work,
+    shop,
+    before,
+    env: { DATABASE_URL: server.url(shop) },
+    run: plan.run,
+    events,
+    variables: env.variables,
+  };
+}
+
+/** Replaces the target at a place by one that does `fault` when it is switched; everything else is the real one. */
+const withFault =
+  (index: number, fault: (target: Target, to: string) => Promise<void>) =>
+  (drivers: Drivers): Drivers => ({
+    ...drivers,
+    targets: drivers.targets.map((entry, at) =>
+      at !== index
+        ? entry
+        : {
+            ...entry,
+            target: {
+              describe: () => entry.target.describe(),
+              current: () => entry.target.current(),
+              prepare: (from, to) => entry.target.prepare(from, to),
+              switch: async (from, to) => {
+                await fault(entry.target, to);
+                await entry.target.switch(from, to);
+              },
+            },
+          },
+    ),
+  });
+
+async function assertBack(t: ExecutionContext, ended: Ended): Promise<void> {
+  t.is(ended.outcome, 'unwound', String(ended.error));
+  t.is(ended.exit, 4);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), FIRST);
+  t.is(await readFile(join(ended.work.folder, 'second.env'), 'utf8'), SECOND);
+  const names = await server.sql(`select datname from pg_database where datname like '${ended.shop}%'`);
+  t.is(names.length, 1);
+  const state = fold(ended.events);
+  t.is(state.live, 'blue');
+  t.is(state.phase, 'unwound');
+}
+
+test('three targets flip together', async (t) => {
+  const ended = await runWith(t, {});
+  t.is(ended.outcome, 'completed', String(ended.error));
+  t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), 'DATABASE=green\n');
+  t.is(await readFile(join(ended.work.folder, 'second.env'), 'utf8'), SECOND.replace('"blue"', '"green"'));
+  t.deepEqual(await server.sql('select distinct tier::text from shops', ended.shop), [{ tier: '1' }]);
+  const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(back.code, 0, back.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  t.is(await readFile(join(ended.work.folder, 'second.env'), 'utf8'), SECOND);
+});
+
+for (const index of [0, 1, 2]) {
+  test(`target ${index} refuses to flip: the others are put back, and blue is live again`, async (t) => {
+    let thrown = 0;
+    const fault = (_target: Target, to: string): Promise<void> => {
+      if (to === 'green') {
+        thrown += 1;
+        return Promise.reject(new Error('the target refuses'));
+      }
+      return Promise.resolve();
+    };
+    const ended = await runWith(t, { drivers: withFault(index, fault) });
+    t.is(thrown, 1);
+    t.regex(String(ended.error), /the target refuses/);
+    await assertBack(t, ended);
+  });
+
+  test(`target ${index} flips and fails afterwards: it is put back too`, async (t) => {
+    const fault = async (target: Target, to: string): Promise<void> => {
+      if (to !== 'green') return;
+      await target.switch('blue', 'green');
+      throw new Error('the answer was lost');
+    };
+    await assertBack(t, await runWith(t, { drivers: withFault(index, fault) }));
+  });
+
+  test(`target ${index} flips and cannot be put back: stuck, nothing is opened, and abort mends it later`, async (t) => {
+    let broken = false;
+    const fault = async (target: Target, to: string): Promise<void> => {
+      if (to === 'green') {
+        await target.switch('blue', 'green');
+        broken = true;
+        throw new Error('the answer was lost');
+      }
+      if (broken) throw new Error('no way back');
+    };
+    const ended = await runWith(t, { drivers: withFault(index, fault) });
+    t.is(ended.outcome, 'stuck');
+    t.is(ended.exit, 7);
+    t.regex(String((ended.error as Error).message), /no way back/);
+    const open = await server.sql(
+      `select datname from pg_database where datname like '${ended.shop}%' and datallowconn`,
+    );
+    t.deepEqual(open, [], 'neither side takes writes while it is not known which one is live');
+    const aborted = await ended.work.cutover(['abort', ended.run], ended.env);
+    t.is(aborted.code, 0, aborted.err);
+    t.deepEqual(await dump(server, ended.shop), ended.before);
+    t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), FIRST);
+    t.is(await readFile(join(ended.work.folder, 'second.env'), 'utf8'), SECOND);
+    const names = await server.sql(`select datname from pg_database where datname like '${ended.shop}%'`);
+    t.is(names.length, 1);
+    t.regex((await ended.work.cutover(['status', ended.run])).out, /unwound[^]*live: blue/);
+  });
+}
+
+test('the commit point cannot be journaled: no target flips', async (t) => {
+  let flipped = 0;
+  const ended = await runWith(t, {
+    drivers: withFault(0, () => {
+      flipped += 1;
+      return Promise.resolve();
+    }),
+    journal: (journal) => ({
+      run: journal.run,
+      append: (body) =>
+        body.type === 'ownership-moved' ? Promise.reject(new Error('disk full')) : journal.append(body),
+      read: () => journal.read(),
+      close: () => journal.close(),
+    }),
+  });
+  t.is(flipped, 0);
+  await assertBack(t, ended);
+});
+
+test('the journal fails for good in the middle: everything is put back all the same', async (t) => {
+  let full = false;
+  const ended = await runWith(t, {
+    journal: (journal) => ({
+      run: journal.run,
+      append(body) {
+        if (body.type === 'step-succeeded' && body.step === 'clone') full = true;
+        return full ? Promise.reject(new Error('disk full')) : journal.append(body);
+      },
+      read: () => journal.read(),
+      close: () => journal.close(),
+    }),
+  });
+  t.is(ended.outcome, 'unwound');
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  // What the journal knows is old, and abort finds nothing left to do.
+  const aborted = await ended.work.cutover(['abort', ended.run], ended.env);
+  t.is(aborted.code, 0, aborted.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+});
+
+test('the lock was lost before the commit point: nothing flips', async (t) => {
+  const ended = await runWith(t, {
+    drivers: (drivers) => {
+      const { database } = drivers;
+      const assertLocked = database.assertLocked.bind(database);
+      database.assertLocked = async () => {
+        const blue = (await database.state('blue'))!.oid;
+        const ended = await server.sql(
+          `select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = ${blue}`,
+        );
+        t.is(ended.length, 1);
+        await assertLocked();
+      };
+      return drivers;
+    },
+  });
+  t.regex(String(ended.error), /run lock was lost/);
+  await assertBack(t, ended);
+});
