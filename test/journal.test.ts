@@ -289,7 +289,7 @@ test('whatever comes, a state is legal or the transition throws: nothing is live
     fc.constantFrom<EventBody>(
       { type: 'swap-back-started', operator: 'me', acceptDataLoss: true },
       { type: 'swap-back-finished', ms: 1 },
-      { type: 'swap-back-failed', error },
+      { type: 'swap-back-failed', error, settled: true },
       { type: 'retire-started', operator: 'me', database: 'x' },
       { type: 'retire-finished', database: 'x' },
       { type: 'retire-failed', error },

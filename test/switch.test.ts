@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Target } from '../src/core/target.ts';
@@ -12,6 +12,7 @@ import { execute, type Result } from '../src/run/execute.ts';
 import { LineScreen } from '../src/run/lines.ts';
 import { prepareRun } from '../src/run/new-run.ts';
 import type { Drivers } from '../src/run/open.ts';
+import { addSecret } from '../src/util/redact.ts';
 import { workplace, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
@@ -26,6 +27,9 @@ interface Faults {
   /** Wraps the drivers of the run. */
   drivers?(drivers: Drivers): Drivers;
   journal?(journal: Journal): Journal;
+  readonly signal?: AbortSignal;
+  /** Of blue's database. */
+  readonly comment?: string;
 }
 
 interface Ended extends Result {
@@ -69,6 +73,7 @@ switch:
   );
   const env = createEnvironment({ DATABASE_URL: server.url(shop) });
   const around = { ...env, stateFolder: join(work.folder, '.cutover') };
+  if (faults.comment) await server.sql(`comment on database ${shop} is '${faults.comment}'`);
   const before = await dump(server, shop);
   const { plan, drivers } = await prepareRun(await loadPlaybook(file, env), around, true);
   const real = await new FileJournalStore(around.stateFolder).create(plan.run);
@@ -80,7 +85,7 @@ switch:
     drivers: faults.drivers?.(drivers) ?? drivers,
     journal,
     screen: new LineScreen(() => undefined),
-    signal: new AbortController().signal,
+    signal: faults.signal ?? new AbortController().signal,
     ask: () => Promise.resolve({ answer: 'go', by: 'test' }),
   });
   const events = await real.read();
@@ -258,4 +263,83 @@ test('the lock was lost before the commit point: nothing flips', async (t) => {
   });
   t.regex(String(ended.error), /run lock was lost/);
   await assertBack(t, ended);
+});
+
+test('a swap back that gets stuck keeps what was written: abort refuses, and swap-back settles it later', async (t) => {
+  const ended = await runWith(t, {});
+  t.is(ended.outcome, 'completed', String(ended.error));
+  await server.sql(`insert into shops values (1001, 'written after the switch')`, ended.shop);
+  const second = join(ended.work.folder, 'second.env');
+
+  // The process dies between two flips: the first file says blue already, everything else says green.
+  await server.sql(`alter database ${ended.shop} with allow_connections false`);
+  const journal = await new FileJournalStore(join(ended.work.folder, '.cutover')).open(ended.run);
+  await journal.append({ type: 'swap-back-started', operator: 'test', acceptDataLoss: true });
+  await journal.append({ type: 'ownership-moved', from: 'green', to: 'blue' });
+  await journal.close();
+  await ended.work.file('first.env', FIRST);
+
+  const aborted = await ended.work.cutover(['abort', ended.run], ended.env);
+  t.is(aborted.code, 3, aborted.err);
+  t.regex(aborted.err, /swapping back[^]*cutover swap-back/);
+  const refused = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(refused.code, 3, refused.err);
+  t.regex(refused.err, /1 row inserted or updated in public\.shops/);
+  // Green is live again, whole, and every target says so.
+  t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), 'DATABASE=green\n');
+  t.deepEqual(await server.sql(`select name from shops where id = 1001`, ended.shop), [
+    { name: 'written after the switch' },
+  ]);
+  t.is(await readFile(second, 'utf8'), SECOND.replace('"blue"', '"green"'));
+
+  const accepted = await ended.work.cutover(['swap-back', '--yes', '--accept-data-loss'], ended.env);
+  t.is(accepted.code, 0, accepted.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  await server.sql(`alter database ${ended.shop}_green with allow_connections true`);
+  t.is((await server.sql(`select name from shops where id = 1001`, `${ended.shop}_green`)).length, 1);
+});
+
+test('a swap back that had come through when its process died is only recorded', async (t) => {
+  const ended = await runWith(t, {});
+  const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(back.code, 0, back.err);
+  const file = join(ended.work.folder, '.cutover/runs', ended.run, 'journal.jsonl');
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+  t.regex(lines.at(-1)!, /swap-back-finished/);
+  await writeFile(file, `${lines.slice(0, -1).join('\n')}\n`);
+  const again = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(again.code, 0, again.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  t.regex((await ended.work.cutover(['status'])).out, /swapped back/);
+});
+
+test('a retire that had dropped the copy when its process died is only recorded', async (t) => {
+  const ended = await runWith(t, {});
+  await server.sql(`drop database ${ended.shop}_previous`);
+  const retired = await ended.work.cutover(['retire', ended.run], ended.env);
+  t.is(retired.code, 0, retired.err);
+  t.regex(retired.err, /was gone already/);
+  t.regex((await ended.work.cutover(['status'])).out, /retired/);
+});
+
+test('a signal during the switch waits, and the run is completed', async (t) => {
+  const controller = new AbortController();
+  const ended = await runWith(t, {
+    signal: controller.signal,
+    drivers: withFault(1, () => {
+      controller.abort(new Error('a signal'));
+      return Promise.resolve();
+    }),
+  });
+  t.is(ended.outcome, 'completed', String(ended.error));
+  t.is(ended.exit, 0);
+});
+
+test("a database's comment comes back to the letter, also when it holds a word that is somebody's password", async (t) => {
+  addSecret('secret');
+  const ended = await runWith(t, { comment: 'the secret shop' });
+  t.is(ended.outcome, 'completed', String(ended.error));
+  const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(back.code, 0, back.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
 });

@@ -34,7 +34,7 @@ function createProgram(action: (spec: CommandSpec) => (...words: unknown[]) => P
       '--env-file <file>',
       'a file with NAME=value lines for the ${NAME} references of the playbook; may be given several times',
       // One file each: a list without an end would take the playbook for a file of its own.
-      (file: string, others: readonly string[] = []) => [...others, file],
+      (file: string, others: readonly string[] | undefined) => [...(others ?? []), file],
     )
     .option('--no-color', 'print without colours, as NO_COLOR does')
     .exitOverride()

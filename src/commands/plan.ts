@@ -2,7 +2,7 @@ import { EXIT, type ExitCode } from '../core/errors.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import { planText } from '../report/plan.ts';
 import { prepareRun } from '../run/new-run.ts';
-import { redactPlan } from '../journal/redact-event.ts';
+import { withoutSecrets } from '../journal/redact-event.ts';
 import type { CommandIo, Options } from './io.ts';
 import { surroundingsOf } from './surroundings.ts';
 
@@ -15,7 +15,7 @@ export async function run(
   const playbook = await loadPlaybook(file!, around.env);
   const { plan, drivers } = await prepareRun(playbook, around, false);
   try {
-    io.out(options.json ? JSON.stringify(redactPlan(plan), null, 2) : planText(plan, io.outStyle));
+    io.out(options.json ? JSON.stringify(withoutSecrets(plan), null, 2) : planText(plan, io.outStyle));
   } finally {
     await drivers.end();
   }

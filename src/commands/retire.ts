@@ -16,7 +16,15 @@ export async function run(
   const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
   const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
   try {
-    const { name } = await previousCopy(reopened);
+    const copy = await previousCopy(reopened);
+    if (!copy) {
+      const { names, renames } = chosen.plan;
+      const gone = chosen.live === 'blue' ? names.green : renames ? names.previous : names.blue;
+      await retire(reopened, io.operator, gone);
+      io.err(`Database ${gone} was gone already. Run ${chosen.run} is retired.`);
+      return EXIT.done;
+    }
+    const { name } = copy;
     if (options.confirm === undefined && !io.interactive) {
       throw new RefusedError(`dropping ${name} needs its name, and there is no terminal to type it at`, {
         hint: `cutover retire ${chosen.run} --confirm ${shellWord(name)}`,

@@ -7,6 +7,7 @@ import { execute } from '../run/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { describeNow } from '../run/now.ts';
 import { nextFor } from '../run/reopen.ts';
+import { refusing } from '../run/refusing.ts';
 import type { Screen } from '../run/screen.ts';
 import { askYesNo } from './ask.ts';
 import type { CommandIo, Options } from './io.ts';
@@ -51,7 +52,11 @@ async function runPrepared(
   const journal = await store.create(plan.run);
   try {
     screen.start(plan);
-    screen.event(await journal.append({ type: 'run-created', run: plan.run, operator: io.operator, plan }));
+    screen.event(
+      await refusing(() =>
+        journal.append({ type: 'run-created', run: plan.run, operator: io.operator, plan }),
+      ),
+    );
     const ask = (question: string): ReturnType<typeof answer> =>
       answer(question, screen, options, io, signal);
     const result = await execute({ plan, live: 'blue', drivers, journal, screen, signal, ask });

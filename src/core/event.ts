@@ -60,7 +60,12 @@ export type EventBody =
     }
   | { readonly type: 'swap-back-started'; readonly operator: string; readonly acceptDataLoss: boolean }
   | { readonly type: 'swap-back-finished'; readonly ms: number }
-  | { readonly type: 'swap-back-failed'; readonly error: ErrorRecord }
+  | {
+      readonly type: 'swap-back-failed';
+      readonly error: ErrorRecord;
+      /** Everything was put back and green is live; otherwise the swap back is still half-way. */
+      readonly settled: boolean;
+    }
   | { readonly type: 'retire-started'; readonly operator: string; readonly database: string }
   | { readonly type: 'retire-finished'; readonly database: string }
   | { readonly type: 'retire-failed'; readonly error: ErrorRecord };

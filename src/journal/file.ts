@@ -3,12 +3,12 @@ import { dirname, join } from 'node:path';
 import type { Event, EventBody } from '../core/event.ts';
 import { CutoverError, EXIT, messageOf, RefusedError, UsageError } from '../core/errors.ts';
 import { syncFolder } from '../util/atomic-file.ts';
-import { redactEvent } from './redact-event.ts';
+import { withoutSecrets } from './redact-event.ts';
 import type { Journal, JournalStore } from './journal.ts';
 
 /** The journal cannot be written or read. A run without a journal must not go on. */
 export class JournalError extends CutoverError {
-  override readonly exit = EXIT.unwound;
+  override readonly exit = EXIT.internal;
 }
 
 /**
@@ -25,10 +25,14 @@ export class FileJournalStore implements JournalStore {
   async create(run: string): Promise<Journal> {
     const path = this.#path(run);
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      const first = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const handle = await open(path, 'ax', 0o600);
-      await syncFolder(dirname(path));
-      await syncFolder(this.#folder);
+      // The journal is durable only together with the folders that lead to it.
+      const top = dirname(first ?? dirname(path));
+      for (let folder = dirname(path); folder.length >= top.length; folder = dirname(folder)) {
+        await syncFolder(folder);
+        if (folder === dirname(folder)) break;
+      }
       return new FileJournal(run, path, handle, { seq: 0, bytes: 0 });
     } catch (cause) {
       throw new RefusedError(`cannot make the journal: ${messageOf(cause)}`, {
@@ -86,7 +90,7 @@ class FileJournal implements Journal {
   }
 
   async #write(body: EventBody): Promise<Event> {
-    const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...redactEvent(body) } as Event;
+    const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...withoutSecrets(body) } as Event;
     const line = `${JSON.stringify(event)}\n`;
     try {
       await this.#handle.appendFile(line);

@@ -146,8 +146,8 @@ function afterwards(state: RunState, event: LaterEvent): RunState {
       return { ...state, phase: 'swapped back', endedAt: event.at };
     case 'swap-back-failed':
       require(state, event, ['swapping back']);
-      // What was begun was put back: green is live as before. When it was not, the run is stuck.
-      return { ...state, phase: state.live === 'green' ? 'completed' : 'stuck', error: event.error };
+      // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.
+      return { ...state, phase: event.settled ? 'completed' : 'swapping back', error: event.error };
     case 'retire-started':
       require(state, event, ['completed', 'swapped back', 'retiring']);
       return { ...state, phase: 'retiring', error: undefined };

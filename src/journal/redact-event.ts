@@ -1,27 +1,25 @@
-import type { EventBody } from '../core/event.ts';
-import type { Plan } from '../core/plan.ts';
 import { redactDeep } from '../util/redact.ts';
 
 /**
- * An event without secrets. What a stored plan is executed from holds references instead of secrets and stays to the
- * letter: a password that happens to be an ordinary word must not turn a database's name into stars.
+ * What a run is executed and gone back from: names, references instead of secrets, and figures of the servers. A
+ * password that happens to be an ordinary word must not turn a database's name or its comment into stars.
  */
-export function redactEvent(body: EventBody): EventBody {
-  return body.type === 'run-created'
-    ? { ...redactDeep(body), plan: redactPlan(body.plan) }
-    : redactDeep(body);
-}
+const LITERAL: ReadonlySet<string> = new Set([
+  ...['run', 'type', 'step', 'id', 'kind', 'phase', 'outcome', 'database', 'at'],
+  ...[
+    'names',
+    'source',
+    'playbook',
+    'server',
+    'blue',
+    'expect',
+    'migrate',
+    'targets',
+    'input',
+    'fingerprint',
+  ],
+  ...['baseline', 'live', 'previous'],
+]);
 
-export function redactPlan(plan: Plan): Plan {
-  const { names, source, run, migrate, targets, expect, playbook } = plan;
-  return {
-    ...redactDeep(plan),
-    ...{ names, source, run, migrate, targets, expect, playbook },
-    steps: plan.steps.map((step) => ({
-      ...redactDeep(step),
-      id: step.id,
-      kind: step.kind,
-      input: step.input,
-    })),
-  };
-}
+/** An event or a plan without secrets. */
+export const withoutSecrets = <T>(value: T): T => redactDeep(value, LITERAL);

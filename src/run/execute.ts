@@ -1,8 +1,10 @@
 import {
+  CutoverError,
   DifferencesError,
   EXIT,
-  CutoverError,
   InterruptedError,
+  isServerError,
+  messageOf,
   RefusedError,
   StuckError,
   type ExitCode,
@@ -14,6 +16,7 @@ import type { StepContext } from '../core/step.ts';
 import type { Journal } from '../journal/journal.ts';
 import { steps as registry } from '../steps/registry.ts';
 import { recordOf } from './error-record.ts';
+import { liveSide } from './live.ts';
 import type { Drivers } from './open.ts';
 import type { Screen } from './screen.ts';
 import { unwind } from './unwind.ts';
@@ -45,7 +48,8 @@ export async function execute(execution: Execution): Promise<Result> {
   const started: PlannedStep[] = [];
   try {
     for (const step of plan.steps) {
-      execution.signal.throwIfAborted();
+      // Once ownership has moved the run goes forward: a signal that came meanwhile has nothing left to stop.
+      if (execution.live === 'blue') execution.signal.throwIfAborted();
       started.push(step);
       await runStep(execution, step);
     }
@@ -89,15 +93,26 @@ async function settle(
   error: unknown,
   started: readonly PlannedStep[],
 ): Promise<Result> {
-  if (error instanceof StuckError || execution.live === 'green') {
+  if (error instanceof StuckError || (execution.live === 'green' && !(await isBack(execution)))) {
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }
   const touched = started.filter(({ kind }) => kind !== 'preflight');
   if (touched.length === 0) {
-    const exit = error instanceof InterruptedError ? error.exit : EXIT.refused;
+    const foreseen = error instanceof CutoverError || isServerError(error);
+    const exit = error instanceof InterruptedError ? error.exit : foreseen ? EXIT.refused : EXIT.internal;
     return finish(execution, { outcome: 'refused', exit, error, undone: [] });
   }
   return takeBack(execution, error, started);
+}
+
+/** Whether everything points at blue again although the journal could not say so. */
+async function isBack(execution: Execution): Promise<boolean> {
+  try {
+    const green = await execution.drivers.database.state('green');
+    return (await liveSide(execution)) === 'blue' && green?.closed !== false;
+  } catch {
+    return false;
+  }
 }
 
 /** Unwinds started steps and ends the run; also what `abort` does. */
@@ -126,9 +141,8 @@ export async function takeBack(
 }
 
 function exitOf(error: unknown): ExitCode {
-  if (!(error instanceof CutoverError)) return EXIT.unwound;
-  // Refusals and wrong words count as such only before anything was touched.
-  return error.exit === EXIT.refused || error.exit === EXIT.usage ? EXIT.unwound : error.exit;
+  // Everything else has a code of its own only before anything was touched.
+  return error instanceof DifferencesError || error instanceof InterruptedError ? error.exit : EXIT.unwound;
 }
 
 async function finish(execution: Execution, result: Result): Promise<Result> {
@@ -151,15 +165,19 @@ const recorder =
   };
 
 /** While things are put back, a journal that cannot be written must not keep blue closed. */
-const tolerant =
-  (record: (event: EventBody) => Promise<void>) =>
-  async (event: EventBody): Promise<void> => {
+function tolerant(record: (event: EventBody) => Promise<void>): (event: EventBody) => Promise<void> {
+  let broken = false;
+  return async (event) => {
+    // After a gap only the end makes sense: an undo that finished without having started would not.
+    if (broken && event.type !== 'run-finished') return;
     try {
       await record(event);
     } catch (error) {
-      process.emitWarning(`the journal misses ${event.type}: ${(error as Error).message}`);
+      if (!broken) process.emitWarning(`the journal cannot be written: ${messageOf(error)}`);
+      broken = true;
     }
   };
+}
 
 export function contextOf(execution: Execution, step: PlannedStep): StepContext {
   const { plan, drivers, journal, screen, signal } = execution;

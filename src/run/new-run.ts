@@ -4,7 +4,7 @@ import type { Facts } from '../core/database.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
-import { lookAtFacts } from '../steps/preflight/conditions.ts';
+import { lookAtChecks, lookAtFacts } from '../steps/preflight/conditions.ts';
 import { compactTime } from '../util/clock.ts';
 import { refusing } from './refusing.ts';
 import { openDrivers, openServer, type Drivers, type OpenServer, type Surroundings } from './open.ts';
@@ -74,8 +74,10 @@ async function planRun(
   return { plan, drivers };
 }
 
-const findingsOf = (facts: Facts, playbook: Playbook, plan: Pick<Plan, 'names' | 'renames'>): Finding[] =>
-  lookAtFacts(facts, { ...plan, longTransactions: playbook.switch.longTransactions });
+const findingsOf = (facts: Facts, playbook: Playbook, plan: Pick<Plan, 'names' | 'renames'>): Finding[] => [
+  ...lookAtFacts(facts, { ...plan, longTransactions: playbook.switch.longTransactions }),
+  ...lookAtChecks(playbook.verify),
+];
 
 /** What each migrator would do to a database like blue. A closed blue cannot be asked; the preflight says so. */
 async function planMigrators(playbook: Playbook, drivers: Drivers, facts: Facts) {

@@ -8,7 +8,7 @@ export async function refusing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof CutoverError && cause.exit === EXIT.unwound) {
+    if (cause instanceof CutoverError && (cause.exit === EXIT.unwound || cause.exit === EXIT.internal)) {
       const { message, hint, where, detail } = cause;
       throw new RefusedError(message, { hint, where, detail, cause });
     }

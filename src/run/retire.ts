@@ -4,15 +4,15 @@ import { other } from '../core/side.ts';
 import { recordOf } from './error-record.ts';
 import type { Reopened } from './reopen.ts';
 
-/** The database that `retire` would drop. Throws RefusedError when it is not there, or not what it should be. */
-export async function previousCopy(reopened: Reopened): Promise<SideState> {
+/**
+ * The database that `retire` would drop; undefined when it has gone already, by hand or by a `retire` that died.
+ * Throws RefusedError when it is not what a previous copy should be.
+ */
+export async function previousCopy(reopened: Reopened): Promise<SideState | undefined> {
   const { state, drivers } = reopened;
   const side = other(state.live);
   const found = await drivers.database.state(side);
-  if (!found)
-    throw new RefusedError('the previous copy is not on the server any more', {
-      hint: 'somebody dropped it by hand',
-    });
+  if (!found) return undefined;
   for (const { name, target } of drivers.targets) {
     if ((await target.current()) === side) {
       throw new RefusedError(`${name} points at ${found.name}: it is live`, { hint: 'nothing was dropped' });
@@ -26,7 +26,7 @@ export async function previousCopy(reopened: Reopened): Promise<SideState> {
   return found;
 }
 
-/** Drops the previous copy of a run. The caller has made sure that a person named it. */
+/** Drops the previous copy of a run, if it is still there. The caller has made sure that a person named it. */
 export async function retire(reopened: Reopened, operator: string, database: string): Promise<void> {
   const { journal, drivers, state } = reopened;
   await journal.append({ type: 'retire-started', operator, database });

@@ -1,5 +1,5 @@
 import type { Baseline, WriteReport } from '../core/database.ts';
-import { messageOf, RefusedError, StuckError } from '../core/errors.ts';
+import { RefusedError, StepError, StuckError } from '../core/errors.ts';
 import type { PlannedStep } from '../core/plan.ts';
 import type { StepContext } from '../core/step.ts';
 import { putBack, swap } from '../steps/shared/swap.ts';
@@ -8,6 +8,7 @@ import type { VerifyOutput } from '../steps/verify.ts';
 import { plural } from '../util/units.ts';
 import { recordOf } from './error-record.ts';
 import { contextOf, type Execution } from './execute.ts';
+import { liveSide } from './live.ts';
 import type { Reopened } from './reopen.ts';
 
 export interface SwapBackOptions {
@@ -38,13 +39,17 @@ export async function swapBack(
 ): Promise<{ ms: number; writes: WriteReport }> {
   const context = contextOf(execution, STEP);
   const { database } = context;
-  if (reopened.state.phase === 'swapping back' && (await finished(context))) return settleFinished(execution);
+  if (reopened.state.phase === 'swapping back' && (await settleHalf(context, execution))) {
+    return { ms: 0, writes: { tables: [], schema: [] } };
+  }
   await assertPlaces(context);
   const baseline = baselineOf(reopened);
   const writes = await database.writesSince('green', baseline);
-  refuseLoss(writes, options.acceptDataLoss);
-  if (!(await options.confirm(writes)))
+  const lines = describeWrites(writes);
+  if (lines.length > 0 && !options.acceptDataLoss) throw new RefusedError(LOSS, lossDetails(lines));
+  if (!(await options.confirm(writes))) {
     throw new RefusedError('the swap back was called off', { hint: 'nothing was touched' });
+  }
 
   await context.record({
     type: 'swap-back-started',
@@ -52,13 +57,12 @@ export async function swapBack(
     acceptDataLoss: options.acceptDataLoss,
   });
   try {
-    await resetHalf(context, execution);
     const { ms, writes: final } = await move(context, baseline, options.acceptDataLoss);
     await context.record({ type: 'swap-back-finished', ms: Math.round(ms) });
     return { ms, writes: final };
   } catch (error) {
-    await reopenGreen(context, execution, error);
-    await context.record({ type: 'swap-back-failed', error: recordOf(error) });
+    const settled = await reopenGreen(context, execution, error);
+    await context.record({ type: 'swap-back-failed', error: recordOf(error), settled });
     throw error;
   }
 }
@@ -68,35 +72,42 @@ async function move(context: StepContext, baseline: Baseline, acceptDataLoss: bo
   await context.database.close('green', context.plan.longTransactions, uninterrupted(context));
   // Between the first count and the fence clients went on writing: what counts is what is there now.
   const writes = await context.database.writesSince('green', baseline);
-  refuseLoss(writes, acceptDataLoss);
+  const lines = describeWrites(writes);
+  if (lines.length > 0 && !acceptDataLoss)
+    throw new StepError(`${LOSS}; green was opened again`, lossDetails(lines));
   await swap(context, 'green', 'blue');
   return { ms: performance.now() - started, writes };
 }
 
-/** A swap back that died half-way left green closed and targets wherever they were: begin again from green. */
-async function resetHalf(context: StepContext, execution: Execution): Promise<void> {
+/**
+ * Settles a swap back whose process died: it had come through, which is recorded and told by true; or everything is
+ * put back to green, and the swap back can begin anew.
+ */
+async function settleHalf(context: StepContext, execution: Execution): Promise<boolean> {
+  const { database, targets } = context;
+  const blue = await database.state('blue');
+  const sides = await Promise.all(targets.map(({ target }) => target.current()));
+  if (blue && !blue.closed && sides.every((side) => side === 'blue')) {
+    if (execution.live === 'green')
+      await context.record({ type: 'ownership-moved', from: 'green', to: 'blue' });
+    await context.record({ type: 'swap-back-finished', ms: 0 });
+    return true;
+  }
   await putBack(context, 'green', 'blue', { mark: 'previous' });
+  await database.open('green');
   if (execution.live === 'blue') await context.record({ type: 'ownership-moved', from: 'blue', to: 'green' });
-}
-
-async function finished(context: StepContext): Promise<boolean> {
-  const blue = await context.database.state('blue');
-  const sides = await Promise.all(context.targets.map(({ target }) => target.current()));
-  return blue !== undefined && !blue.closed && sides.every((side) => side === 'blue');
-}
-
-async function settleFinished(execution: Execution): Promise<{ ms: number; writes: WriteReport }> {
-  const context = contextOf(execution, STEP);
-  await context.record({ type: 'swap-back-finished', ms: 0 });
-  return { ms: 0, writes: { tables: [], schema: [] } };
+  const error = { message: 'the process died half-way; everything was put back', kind: 'Died' };
+  await context.record({ type: 'swap-back-failed', error, settled: true });
+  return false;
 }
 
 async function assertPlaces(context: StepContext): Promise<void> {
   const [blue, green] = [await context.database.state('blue'), await context.database.state('green')];
-  if (!blue)
+  if (!blue) {
     throw new RefusedError('the previous copy is not on the server any more', {
       hint: 'there is nothing to go back to',
     });
+  }
   if (!green) throw new RefusedError('the live database of this run is not on the server any more');
   if (blue.mark?.run !== context.run || blue.mark.as !== 'previous') {
     throw new RefusedError(`database ${blue.name} does not carry the mark of run ${context.run}`, {
@@ -129,27 +140,23 @@ export function describeWrites(writes: WriteReport): string[] {
   return lines;
 }
 
-function refuseLoss(writes: WriteReport, accepted: boolean): void {
-  const lines = describeWrites(writes);
-  if (lines.length === 0 || accepted) return;
-  throw new RefusedError('a swap back would lose what was written since the switch', {
-    detail: lines.map((line) => `  ${line}`).join('\n'),
-    hint: 'to go back all the same: cutover swap-back --accept-data-loss (the rows stay in the copy until it is retired)',
-  });
-}
+const LOSS = 'a swap back would lose what was written since the switch';
 
-/** Green was closed for the swap; when that is called off before ownership moved, clients go on there. */
-async function reopenGreen(context: StepContext, execution: Execution, error: unknown): Promise<void> {
-  if (error instanceof StuckError || execution.live !== 'green') return;
+const lossDetails = (lines: readonly string[]) => ({
+  detail: lines.map((line) => `  ${line}`).join('\n'),
+  hint: 'to go back all the same: cutover swap-back --accept-data-loss (the rows stay in the copy until it is retired)',
+});
+
+/**
+ * Green was closed for the swap. When that is called off and green is live, clients go on there; says whether all is
+ * settled by that.
+ */
+async function reopenGreen(context: StepContext, execution: Execution, error: unknown): Promise<boolean> {
+  if (error instanceof StuckError || (await liveSide(execution)) !== 'green') return false;
   try {
     await context.database.open('green');
-  } catch (second) {
-    throw new StuckError(
-      `the swap back failed (${messageOf(error)}), and green could not be opened again: ${messageOf(second)}`,
-      {
-        cause: error,
-        hint: `when the server is back: cutover swap-back ${context.run}`,
-      },
-    );
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -2,14 +2,18 @@ import type { Finding } from '../core/check.ts';
 import { messageOf, RefusedError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatCount, plural } from '../util/units.ts';
-import { lookAtFacts } from './preflight/conditions.ts';
+import { lookAtChecks, lookAtFacts } from './preflight/conditions.ts';
 
 /** Every condition before anything moves. Looks, and changes nothing. */
 export const preflight: Step = {
   kind: 'preflight',
   async run(context) {
     const facts = await context.facts();
-    const findings = [...lookAtFacts(facts, context.plan), ...(await lookAtTargets(context))];
+    const findings = [
+      ...lookAtFacts(facts, context.plan),
+      ...lookAtChecks(context.plan.verify),
+      ...(await lookAtTargets(context)),
+    ];
     const failures = findings.filter(({ severity }) => severity === 'failure');
     if (failures.length > 0) {
       throw new RefusedError(

@@ -1,12 +1,12 @@
 import { constants } from 'node:fs';
-import { access, readFile, realpath, stat } from 'node:fs/promises';
+import { access, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Driver } from '../core/driver.ts';
 import { messageOf, StepError, UsageError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { replaceFile } from '../util/atomic-file.ts';
+import { readText, replaceFile } from '../util/atomic-file.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { databaseOf, withDatabase } from '../util/url.ts';
 import { findVariable, replaceValue, splice, type Assignment } from './env-file/assignment.ts';
@@ -109,7 +109,8 @@ class EnvFile implements Target {
   #pointedAt(side: Side, text: string, assignment: Assignment): string {
     const explicit = this.#options[side];
     // The new name is percent-encoded: whatever quotes there are, or are not, fit it as they fit the old one.
-    if (explicit === undefined) return splice(text, assignment, withDatabase(assignment.value, this.#nameOf(side)));
+    if (explicit === undefined)
+      return splice(text, assignment, withDatabase(assignment.value, this.#nameOf(side)));
     try {
       return replaceValue(text, assignment, this.#context.resolve(explicit));
     } catch (cause) {
@@ -139,8 +140,9 @@ class EnvFile implements Target {
     try {
       // Behind a symbolic link the file itself is replaced, not the link.
       const path = await realpath(this.#options.path);
-      // Bytes that are not UTF-8 would not come back as they were.
-      const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+      const text = await readText(path);
+      // Reading turns other bytes into this character, and they would not come back as they were.
+      if (text.includes('\uFFFD')) throw new Error('the file is not UTF-8');
       const assignment = findVariable(text, variable);
       addSecretsOfUrl(assignment.value);
       return { path, text, assignment };

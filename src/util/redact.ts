@@ -37,13 +37,16 @@ export function redact(text: string): string {
     .replace(/\b(password|passwd|pgpassword)(\s*=\s*)('[^']*'|[^\s&'"]+)/gi, '$1$2***');
 }
 
-/** Redacts every string in a value that is about to be stored as JSON. */
-export function redactDeep<T>(value: T): T {
+/** Redacts every string in a value that is about to be stored as JSON, except below the keys that stay to the letter. */
+export function redactDeep<T>(value: T, literal: ReadonlySet<string> = new Set()): T {
   if (typeof value === 'string') return redact(value) as T;
-  if (Array.isArray(value)) return value.map((entry: unknown) => redactDeep(entry)) as T;
+  if (Array.isArray(value)) return value.map((entry: unknown) => redactDeep(entry, literal)) as T;
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(
-      Object.entries(value).map(([key, entry]) => [key, redactDeep(entry as unknown)]),
+      Object.entries(value).map(([key, entry]) => [
+        key,
+        literal.has(key) ? (entry as unknown) : redactDeep(entry as unknown, literal),
+      ]),
     ) as T;
   }
   return value;

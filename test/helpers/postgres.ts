@@ -39,7 +39,7 @@ export async function testServer(
   const cluster = await startCluster({
     binaries: await embeddedBinaries(packages[major]),
     home,
-    settings: { fsync: 'off', max_connections: '60', shared_buffers: '64MB', ...settings },
+    settings: { fsync: 'off', max_connections: '200', shared_buffers: '64MB', ...settings },
   });
   return serverOn(cluster, home);
 }

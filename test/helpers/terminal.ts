@@ -86,11 +86,11 @@ export function terminal(
   let raw = '';
   let out = '';
   let ended = false;
-  child.stdin!.on('error', () => undefined);
-  child.stdout!.setEncoding('utf8').on('data', (chunk: string) => (raw += chunk));
+  child.stdin.on('error', () => undefined);
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (raw += chunk));
   (child.stdio[3] as NodeJS.ReadableStream).setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
   const pid = new Promise<number>((resolve) => {
-    child.stderr!.setEncoding('utf8').once('data', (line: string) => resolve(Number.parseInt(line, 10)));
+    child.stderr.setEncoding('utf8').once('data', (line: string) => resolve(Number.parseInt(line, 10)));
   });
   const done = new Promise<{ code: number | null; out: string }>((resolve, reject) => {
     child.once('error', reject);
@@ -111,11 +111,11 @@ export function terminal(
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
-    type: (keys) => void child.stdin!.write(keys),
+    type: (keys) => void child.stdin.write(keys),
     async kill(signal) {
       process.kill(await pid, signal);
     },
-    hangUp: () => void child.stdin!.end(),
+    hangUp: () => void child.stdin.end(),
     done,
   };
 }

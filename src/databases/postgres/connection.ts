@@ -117,8 +117,17 @@ function connectHint(cause: unknown, address: Address): string {
   return `is the server running, and does it listen on ${address.host}:${address.port}?`;
 }
 
-// Server starting up or shutting down, or not there yet.
-const PASSING = new Set(['57P01', '57P02', '57P03', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
+// No connection free, or the server is starting up, shutting down, or not there yet.
+const PASSING = new Set([
+  '53300',
+  '57P01',
+  '57P02',
+  '57P03',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+]);
 
 /** Connects, and goes on trying for `patience` milliseconds while the server is only just away. */
 export async function openPatiently(

@@ -55,8 +55,8 @@ async function takeOne(connection: Connection, oid: number): Promise<void> {
     address: string;
     since: string;
   }>(
-    `select a.pid, a.application_name as application, coalesce(host(a.client_addr), 'a local socket') as address,
-            to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' as since
+    `select a.pid, a.application_name as application, coalesce(host(a.client_addr), case when a.backend_start is null then 'somewhere' else 'a local socket' end) as address,
+            coalesce(to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'some time') as since
      from pg_locks l join pg_stat_activity a on a.pid = l.pid
      where l.locktype = 'advisory' and l.classid::int8 = $1 and l.objid::int8 = $2 and l.objsubid = 2 and l.granted`,
     [SPACE, oid],

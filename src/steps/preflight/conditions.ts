@@ -1,6 +1,7 @@
 import type { Finding } from '../../core/check.ts';
 import type { Facts } from '../../core/database.ts';
-import type { PreflightInput } from './condition.ts';
+import type { Plan } from '../../core/plan.ts';
+import { finding, type PreflightInput } from './condition.ts';
 import { names } from './names.ts';
 import { objects } from './objects.ts';
 import { rights } from './rights.ts';
@@ -10,3 +11,13 @@ import { server } from './server.ts';
 export function lookAtFacts(facts: Facts, plan: PreflightInput): Finding[] {
   return [server, rights, names, objects].flatMap((condition) => condition(facts, plan));
 }
+
+/** A playbook may leave out every check; it should not do so by oversight. */
+export const lookAtChecks = (verify: Plan['verify']): Finding[] =>
+  verify.length > 0
+    ? []
+    : [
+        finding('proof', 'warning', 'the playbook has no checks: nothing is proved before the switch', {
+          hint: 'leave out verify: [] to have schema, row-counts, checksums and sequences',
+        }),
+      ];

@@ -11,18 +11,6 @@ export const names: Condition = (facts, plan) => {
   const wanted = new Map([['green', plan.names.green]]);
   if (plan.renames) wanted.set('previous', plan.names.previous);
   const findings: Finding[] = [];
-  if (facts.blue.isTemplate || facts.blue.name === 'postgres') {
-    findings.push(
-      finding(
-        'names',
-        'failure',
-        `${facts.blue.name} is a maintenance or template database, which a run must not close`,
-        {
-          hint: 'move the tables to a database of their own first',
-        },
-      ),
-    );
-  }
   for (const [use, name] of wanted) {
     const bytes = Buffer.byteLength(name);
     if (bytes > NAME_BYTES) {

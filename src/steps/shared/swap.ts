@@ -59,7 +59,7 @@ async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<b
   } catch {
     throw new StuckError(`the server went away in the middle of the switch: ${messageOf(cause)}`, {
       cause,
-      hint: `when the server is back: cutover abort ${context.run}`,
+      hint: `when the server is back: ${settling(context.run, to)}`,
     });
   }
 }
@@ -73,17 +73,22 @@ async function putBackOrStuck(
 ): Promise<void> {
   try {
     await putBack(context, from, to, { mark: former });
-    await context.record({ type: 'ownership-moved', from: to, to: from });
   } catch (second) {
     throw new StuckError(
       `the switch failed (${messageOf(cause)}), and so did putting it back: ${messageOf(second)}`,
       {
         cause,
-        hint: `mend the cause, then: cutover abort ${context.run}`,
+        hint: `mend the cause, then: ${settling(context.run, to)}`,
       },
     );
   }
+  // Should this one not be written, the targets themselves say where they point.
+  await context.record({ type: 'ownership-moved', from: to, to: from }).catch(() => undefined);
 }
+
+/** What settles a switch that stopped half-way; a swap back is only ever settled as a swap back. */
+const settling = (run: string, to: Side): string =>
+  to === 'green' ? `cutover abort ${run}` : `cutover swap-back ${run}`;
 
 /**
  * Points every target at `from` again and sets the marks as they were; says whether anything had to be moved.

@@ -7,9 +7,10 @@ export interface Assignment {
   readonly quote: '' | "'" | '"';
 }
 
-// Quoted values may span lines, which is why the whole text is read and not line by line.
+// Quoted values may span lines, which is why the whole text is read and not line by line. JavaScript's own ^ and $ see
+// line ends that a shell does not.
 const LINE =
-  /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\[^])*)"|([^\r\n]*?))[ \t]*(?:(?<=[ \t'"=])#[^\r\n]*)?\r?$/gm;
+  /(?<![^\n])[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\[^])*)"|([^\r\n]*?))[ \t]*(?:(?<=[ \t'"=])#[^\r\n]*)?\r?(?![^\n])/g;
 
 /** Finds a variable of a `.env` file. Throws when it is not there, or there twice: then nobody knows which one counts. */
 export function findVariable(text: string, name: string): Assignment {
@@ -38,7 +39,9 @@ const leadingBlanks = (text: string): number => /^[ \t]*/.exec(text)![0].length;
 /** The text with another value at the same place, quoted as it was, or quoted now if it has to be. */
 export function replaceValue(text: string, assignment: Assignment, value: string): string {
   if (/[\r\n]/.test(value)) throw new Error('a value with a line break cannot be written');
-  return splice(text, assignment, written(value, assignment.quote));
+  // A comment right behind the sign would become part of a value without quotes.
+  const glued = assignment.quote === '' && text[assignment.end] === '#';
+  return splice(text, assignment, glued ? `'${written(value, "'")}'` : written(value, assignment.quote));
 }
 
 /** The text with other characters where the value stands, to the letter. */

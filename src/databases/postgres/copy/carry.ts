@@ -65,7 +65,9 @@ function settingStatement(database: string, { role, name, value }: Setting): str
   const target =
     role === '' ? `DATABASE ${database}` : `ROLE ${quoteIdentifier(role)} IN DATABASE ${database}`;
   const values = LISTS.has(name.toLowerCase())
-    ? splitList(value, { fold: !name.endsWith('_libraries') }).map(quoteLiteral).join(', ')
+    ? splitList(value, { fold: !name.endsWith('_libraries') })
+        .map(quoteLiteral)
+        .join(', ')
     : quoteLiteral(value);
   return `ALTER ${target} SET ${name.split('.').map(quoteIdentifier).join('.')} TO ${values === '' ? "''" : values}`;
 }
@@ -77,7 +79,9 @@ function settingStatement(database: string, { role, name, value }: Setting): str
 export function splitList(value: string, { fold }: { fold: boolean }): string[] {
   const elements: string[] = [];
   for (const match of value.matchAll(/\s*(?:"((?:[^"]|"")*)"|([^,"\s]+))\s*(?:,|$)/g)) {
-    elements.push(match[1] === undefined ? (fold ? match[2]!.toLowerCase() : match[2]!) : match[1].replaceAll('""', '"'));
+    elements.push(
+      match[1] === undefined ? (fold ? match[2]!.toLowerCase() : match[2]!) : match[1].replaceAll('""', '"'),
+    );
   }
   return elements;
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
@@ -33,6 +33,7 @@ export interface ClusterOptions {
 }
 
 const READY_MS = 60_000;
+const ATTEMPTS = 5;
 
 /** Starts the cluster in `home`, making it first if need be; attaches to the one that already runs there. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
@@ -46,23 +47,31 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const password = (await readFile(join(home, 'password'), 'utf8')).trim();
   addSecret(password);
 
-  const running = await runningServer(data);
-  if (running && (await answers(running.port, password))) {
-    const owner = Number(await readFile(join(home, 'owner'), 'utf8').catch(() => '0'));
-    // Somebody who lives owns it, or it was told to stay: then stopping it is not our business.
-    const foreign = owner === -1 || (owner !== process.pid && owner > 0 && isAlive(owner));
-    if (!foreign) await writeFile(join(home, 'owner'), String(process.pid));
-    return handle(home, running.pid, running.port, password, foreign);
-  }
   for (let attempt = 1; ; attempt += 1) {
+    // Looked for each time: another process may have started it just now, which is why ours could not start.
+    const running = await attach(home, password);
+    if (running) return running;
     const port = await choosePort(home, attempt);
     const pid = await launch(options, home, port, account);
     if (await ready(pid, port, password)) {
       await writeFile(join(home, 'owner'), String(process.pid));
       return handle(home, pid, port, password, false);
     }
-    if (attempt === 3) throw await startFailed(home);
+    if (attempt === ATTEMPTS) throw await startFailed(home);
+    // Children of a server that was killed may still be at work, and the new one waits for none of them.
+    await sleep(100 * 2 ** attempt);
   }
+}
+
+/** The server that runs in the folder already. */
+async function attach(home: string, password: string): Promise<Cluster | undefined> {
+  const running = await runningServer(join(home, 'data'));
+  if (!running || !(await answers(running.port, password))) return undefined;
+  const owner = Number(await readFile(join(home, 'owner'), 'utf8').catch(() => '0'));
+  // Somebody who lives owns it, or it was told to stay: then stopping it is not our business.
+  const foreign = owner === -1 || (owner !== process.pid && owner > 0 && isAlive(owner));
+  if (!foreign) await writeFile(join(home, 'owner'), String(process.pid));
+  return handle(home, running.pid, running.port, password, foreign);
 }
 
 type Account = ReturnType<typeof serverAccount>;
@@ -192,6 +201,8 @@ function handle(home: string, pid: number, port: number, password: string, forei
 async function runningServer(data: string): Promise<{ pid: number; port: number } | undefined> {
   const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid, , , port] = text.split('\n').map(Number);
+  // A new server would take the process that has ended and is only not reaped yet for one that runs.
+  if (pid && isUnreaped(pid)) await rm(join(data, 'postmaster.pid'), { force: true });
   return pid && port && isAlive(pid) ? { pid, port } : undefined;
 }
 
@@ -218,9 +229,18 @@ async function answers(port: number, password: string): Promise<boolean> {
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return !isUnreaped(pid);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Ended, but its parent does not ask for it: the first process of a container often never does. */
+function isUnreaped(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
   }
 }
 

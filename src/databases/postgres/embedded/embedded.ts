@@ -37,13 +37,26 @@ export async function openEmbedded(source: EmbeddedSource, home: string): Promis
   };
 }
 
+const LOADING = 'cutover_loading_';
+
+/** Drops what processes left that died while they loaded. Who loads now holds the lock until its session ends. */
+async function removeUnfinished(admin: Connection): Promise<void> {
+  await admin.query('select pg_advisory_lock(hashtext($1))', [LOADING]);
+  const left = await admin.query<{ name: string }>(
+    'select datname as name from pg_database where starts_with(datname, $1)',
+    [LOADING],
+  );
+  for (const { name } of left) await admin.query(`DROP DATABASE ${quoteIdentifier(name)} WITH (FORCE)`);
+}
+
 /** Loads a fixture under another name first: a database of blue's name is always a whole one. */
 async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise<void> {
   const address = addressOf(cluster.url('postgres'), 'cutover fixture');
   const admin = await Connection.open(address, 'postgres');
   try {
+    await removeUnfinished(admin);
     if (await findByName(admin, source.database)) return;
-    const loading = `loading_${randomBytes(4).toString('hex')}`;
+    const loading = `${LOADING}${randomBytes(4).toString('hex')}`;
     await admin.query(`CREATE DATABASE ${quoteIdentifier(loading)}`);
     try {
       if (source.fixture !== undefined) await loadFixture(cluster, loading, source.fixture);
