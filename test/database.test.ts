@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import pg from 'pg';
+import { Client, type QueryResultRow } from 'pg';
 import type { ClonePlan, Facts, WorkControl } from '../src/core/database.ts';
 import { RefusedError, StepError } from '../src/core/errors.ts';
 import type { LongTransactions } from '../src/core/playbook.ts';
@@ -36,9 +36,9 @@ async function connectTo(
   on: TestServer,
   database: string,
   login: { user?: string; password?: string } = {},
-): Promise<pg.Client> {
+): Promise<Client> {
   const url = new URL(on.url());
-  const client = new pg.Client({
+  const client = new Client({
     host: url.hostname,
     port: Number(url.port),
     user: login.user ?? url.username,
@@ -161,16 +161,16 @@ test('refusing names the session and what it does; opening puts everything back'
 
 test('clients that reconnect without pause never get in after the database is closed', async (t) => {
   const { name, database } = await subject(t, { sql: 'create table beats (at timestamptz, who int)' });
-  let stopped = false;
-  let written = 0;
+  const stop = new AbortController();
+  const beats = { written: 0 };
   const clients = Array.from({ length: 8 }, async (_, who) => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const client = await connectTo(server, name).catch(() => undefined);
       try {
-        while (client && !stopped) {
-          await client.query('insert into beats values (clock_timestamp(), $1)', [who]);
-          written += 1;
-          if (written % 3 === 0) break;
+        while (!stop.signal.aborted) {
+          await client!.query('insert into beats values (clock_timestamp(), $1)', [who]);
+          beats.written += 1;
+          if (beats.written % 3 === 0) break;
         }
       } catch {
         // It was ended; it comes back at once.
@@ -180,7 +180,7 @@ test('clients that reconnect without pause never get in after the database is cl
     }
   });
   await sleep(300);
-  t.true(written > 0, 'they do write before');
+  t.true(beats.written > 0, 'they do write before');
   for (let round = 0; round < 3; round += 1) {
     await database.close('blue', end, control);
     const reader = await database.reader('blue');
@@ -192,11 +192,11 @@ test('clients that reconnect without pause never get in after the database is cl
     }
     t.is(await reader.countRows(['public', 'beats']), before);
     await database.open('blue');
-    const later = written;
-    for (const until = Date.now() + 10_000; written === later && Date.now() < until;) await sleep(20);
-    t.true(written > later, 'and write again when it is opened');
+    const later = beats.written;
+    for (const until = Date.now() + 10_000; beats.written === later && Date.now() < until;) await sleep(20);
+    t.true(beats.written > later, 'and write again when it is opened');
   }
-  stopped = true;
+  stop.abort();
   await Promise.all(clients);
 });
 
@@ -266,6 +266,13 @@ async function roles(...names: string[]): Promise<string[]> {
   return made;
 }
 
+// A list that came unquoted is stored quoted afterwards; what the server makes of it is the same.
+const normal = (entry: Record<string, unknown>) => ({
+  ...entry,
+  datallowconn: true,
+  settings: (entry['settings'] as string[]).map((line) => line.replace('Foo, "Bar",baz', 'foo, "Bar", baz')),
+});
+
 test('a clone has all that blue has outside: owner, privileges with their grantors, limit, settings', async (t) => {
   const blue = await subject(t);
   const { name, database, run } = blue;
@@ -298,14 +305,6 @@ test('a clone has all that blue has outside: owner, privileges with their granto
   const plan = await closeAndPlan(blue, green);
   const { oid } = await database.clone(plan, control);
   const copy = await outside(green);
-  // A list that came unquoted is stored quoted afterwards; what the server makes of it is the same.
-  const normal = (entry: Record<string, unknown>) => ({
-    ...entry,
-    datallowconn: true,
-    settings: (entry['settings'] as string[]).map((line) =>
-      line.replace('Foo, "Bar",baz', 'foo, "Bar", baz'),
-    ),
-  });
   t.deepEqual(normal(copy), normal(expected));
   t.deepEqual(await database.state('green'), {
     name: green,
@@ -500,9 +499,9 @@ test('a rename whose name is taken, or whose database has another name by now, m
 
 test('a client that reconnects without pause does not keep two closed databases from being renamed', async (t) => {
   const { database, name, previous, moves } = await renamable(t);
-  let stopped = false;
+  const stop = new AbortController();
   const client = (async () => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const one = await connectTo(server, name).catch(() => undefined);
       await one?.end();
     }
@@ -513,7 +512,7 @@ test('a client that reconnects without pause does not keep two closed databases 
     await database.rename(moves.toReversed().map(({ side, from, to }) => ({ side, from: to, to: from })));
     t.is((await database.state('blue'))!.name, name);
   }
-  stopped = true;
+  stop.abort();
   await client;
   await database.rename(moves);
   t.is((await database.state('blue'))!.name, previous);
@@ -584,11 +583,11 @@ test('a server that is killed in the middle of renames never has half of one', a
   await cluster.stop();
 });
 
-async function sqlOn<R extends pg.QueryResultRow = Record<string, string>>(
+async function sqlOn<R extends QueryResultRow = Record<string, string>>(
   url: string,
   sql: string,
 ): Promise<R[]> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
     return (await client.query<R>(sql)).rows;
@@ -788,7 +787,7 @@ test('of two runs on one database exactly one gets the lock; the other is told w
   t.is(refused.length, 1);
   const error = refused[0]!.reason as unknown;
   t.true(error instanceof RefusedError);
-  const [winner, loser] = results[0]!.status === 'fulfilled' ? [database, rival] : [rival, database];
+  const [winner, loser] = results[0].status === 'fulfilled' ? [database, rival] : [rival, database];
   const [holder] = await server.sql<{ pid: number; application_name: string }>(
     `select pid, application_name from pg_stat_activity where pid in
      (select pid from pg_locks where locktype = 'advisory' and objid = (select oid from pg_database where datname = '${name}'))`,

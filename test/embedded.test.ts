@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import pg from 'pg';
+import { Client } from 'pg';
 import { StepError } from '../src/core/errors.ts';
 import {
   embeddedBinaries,
@@ -60,7 +60,7 @@ const begin = async (home: string): Promise<Cluster> =>
   startCluster({ binaries: await embeddedBinaries(), home, settings: { fsync: 'off' } });
 
 async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new Client({ connectionString: url });
   client.on('error', () => undefined);
   await client.connect();
   try {

@@ -12,6 +12,8 @@ import { execute, type Result } from '../src/run/execute.ts';
 import { LineScreen } from '../src/run/lines.ts';
 import { prepareRun } from '../src/run/new-run.ts';
 import type { Drivers } from '../src/run/open.ts';
+import { executionOf, reopen } from '../src/run/reopen.ts';
+import { swapBack } from '../src/run/swap-back.ts';
 import { addSecret } from '../src/util/redact.ts';
 import { workplace, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
@@ -28,6 +30,10 @@ interface Faults {
   drivers?(drivers: Drivers): Drivers;
   journal?(journal: Journal): Journal;
   readonly signal?: AbortSignal;
+  /** What happens while the gate is open. */
+  gate?(shop: string): Promise<void>;
+  /** What happens between the plan and the run. */
+  planned?(work: Workplace): Promise<unknown>;
   /** Of blue's database. */
   readonly comment?: string;
 }
@@ -63,7 +69,7 @@ name: shop
 blue: \${DATABASE_URL}
 green: ${shop}_green
 migrate: [sql: { directory: . }]
-gate: open
+gate: ask
 switch:
   targets:
     - env-file: { path: first.env, variable: DATABASE, blue: blue, green: green }
@@ -76,6 +82,7 @@ switch:
   if (faults.comment) await server.sql(`comment on database ${shop} is '${faults.comment}'`);
   const before = await dump(server, shop);
   const { plan, drivers } = await prepareRun(await loadPlaybook(file, env), around, true);
+  await faults.planned?.(work);
   const real = await new FileJournalStore(around.stateFolder).create(plan.run);
   const journal = faults.journal?.(real) ?? real;
   await journal.append({ type: 'run-created', run: plan.run, operator: 'test', plan });
@@ -86,7 +93,10 @@ switch:
     journal,
     screen: new LineScreen(() => undefined),
     signal: faults.signal ?? new AbortController().signal,
-    ask: () => Promise.resolve({ answer: 'go', by: 'test' }),
+    ask: async () => {
+      await faults.gate?.(shop);
+      return { answer: 'go', by: 'test' };
+    },
   });
   const events = await real.read();
   await real.close();
@@ -342,4 +352,55 @@ test("a database's comment comes back to the letter, also when it holds a word t
   const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
   t.is(back.code, 0, back.err);
   t.deepEqual(await dump(server, ended.shop), ended.before);
+});
+
+test('from the proof to the switch nobody gets into either side, superusers neither', async (t) => {
+  t.plan(4);
+  const ended = await runWith(t, {
+    async gate(shop) {
+      for (const database of [shop, `${shop}_green`]) {
+        await t.throwsAsync(server.connect(database), { message: /not currently accepting connections/ });
+      }
+      const sessions = await server.sql<{ application: string }>(
+        `select distinct split_part(application_name, ' ', 1) as application from pg_stat_activity where datname like '${shop}%'`,
+      );
+      t.deepEqual(sessions, [{ application: 'cutover' }], 'only the tool itself reads');
+    },
+  });
+  t.is(ended.outcome, 'completed', String(ended.error));
+});
+
+test('a migration that was edited after the plan was made does not run', async (t) => {
+  const ended = await runWith(t, {
+    planned: (work) => work.file('V001__tier.sql', 'alter table shops add tier int not null default 2;\n'),
+  });
+  t.regex(String(ended.error), /1 migration file changed since the plan/);
+  await assertBack(t, ended);
+});
+
+test('a row written between the count and the closing calls the swap back off, and green goes on', async (t) => {
+  const ended = await runWith(t, {});
+  t.is(ended.outcome, 'completed', String(ended.error));
+  const store = new FileJournalStore(join(ended.work.folder, '.cutover'));
+  const env = createEnvironment(ended.env);
+  const reopened = await reopen(store, ended.run, ['completed'], { ...env, stateFolder: ended.work.folder });
+  const execution = executionOf(reopened, new LineScreen(() => undefined), new AbortController().signal);
+  const failure = await t.throwsAsync(
+    swapBack(reopened, execution, {
+      operator: 'test',
+      acceptDataLoss: false,
+      async confirm(writes) {
+        t.deepEqual(writes, { tables: [], schema: [] });
+        await server.sql(`insert into shops values (2001, 'just now')`, ended.shop);
+        return true;
+      },
+    }),
+    { name: 'StepError', message: /would lose what was written/ },
+  );
+  t.regex(String((failure as { detail?: string }).detail), /1 row inserted or updated in public\.shops/);
+  const state = fold(await reopened.journal.read());
+  await reopened.end();
+  t.is(state.phase, 'completed');
+  t.is(state.live, 'green');
+  t.is((await server.sql('select 1 from shops where id = 2001', ended.shop)).length, 1);
 });

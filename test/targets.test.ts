@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
-import fc from 'fast-check';
+import { assert, constantFrom, oneof, property, string } from 'fast-check';
 import type { Database, Names } from '../src/core/database.ts';
 import { CutoverError, StepError, UsageError } from '../src/core/errors.ts';
 import type { Target, TargetContext } from '../src/core/target.ts';
@@ -396,8 +396,9 @@ test('env-file: an ordinary user learns beforehand that a file is not theirs to 
 
 // env-file: values and secrets
 
+const resolve = (text: string): string => text.replace('${SECRET}', `hunter2 'x'`);
+
 test('env-file: whole values are written as they are, or refused by preparing when they do not fit the quotes', async (t) => {
-  const resolve = (text: string): string => text.replace('${SECRET}', `hunter2 'x'`);
   const path = await fileWith(`A=1\nURL="host=a dbname=b"\n`);
   const target = openEnv(
     { path, variable: 'URL', blue: 'host=a dbname=b', green: 'host=c password=${SECRET}' },
@@ -458,10 +459,10 @@ test('env-file: beside database-rename it must be given its two values', (t) => 
 
 // Properties of assignments
 
-const anyText = fc.string({
-  unit: fc.oneof(
-    fc.constantFrom('\n', '\r\n', '=', '"', "'", '\\', '#', ' ', '\t', 'A', 'B', 'export ', '$', '\u2028'),
-    fc.string({ unit: 'binary', maxLength: 1 }),
+const anyText = string({
+  unit: oneof(
+    constantFrom('\n', '\r\n', '=', '"', "'", '\\', '#', ' ', '\t', 'A', 'B', 'export ', '$', '\u2028'),
+    string({ unit: 'binary', maxLength: 1 }),
   ),
 });
 const anyValue = anyText.filter((text) => !/[\r\n]/.test(text));
@@ -476,8 +477,8 @@ function tryTo<T>(work: () => T): T | undefined {
 
 test('a value that was replaced is read back, and everything around it is the same', (t: ExecutionContext) => {
   let replaced = 0;
-  fc.assert(
-    fc.property(anyText, anyValue, anyText, anyValue, (before, value, after, next) => {
+  assert(
+    property(anyText, anyValue, anyText, anyValue, (before, value, after, next) => {
       const text = `${before}\nA=${value}\n${after}`;
       const found = tryTo(() => findVariable(text, 'A'));
       const changed = found && tryTo(() => replaceValue(text, found, next));

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -30,6 +30,8 @@ export interface Workplace {
 /** A folder of its own for one test, removed afterwards. */
 export async function workplace(t: ExecutionContext): Promise<Workplace> {
   const folder = await mkdtemp(join(tmpdir(), 'cutover-test-work-'));
+  // The account of an embedded server must be able to walk in.
+  await chmod(folder, 0o755);
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const start: Workplace['start'] = (args, env = {}) => {
     const { CI: _ci, NO_COLOR: _noColor, FORCE_COLOR: _force, ...inherited } = process.env;

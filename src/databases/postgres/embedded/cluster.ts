@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -9,6 +8,7 @@ import { StepError } from '../../../core/errors.ts';
 import { run, start } from '../../../util/exec.ts';
 import { addSecret } from '../../../util/redact.ts';
 import { reachable, serverAccount, SHARED_HOME } from './binaries.ts';
+import { freePort, isAlive, isUnreaped } from './processes.ts';
 
 /** A PostgreSQL server that this process started, or found running in its folder. */
 export interface Cluster {
@@ -226,24 +226,6 @@ async function answers(port: number, password: string): Promise<boolean> {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return !isUnreaped(pid);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** Ended, but its parent does not ask for it: the first process of a container often never does. */
-function isUnreaped(pid: number): boolean {
-  try {
-    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 const serverEnvironment = (): Record<string, string | undefined> => ({
   PATH: process.env['PATH'],
   LC_ALL: 'C',
@@ -256,15 +238,4 @@ async function choosePort(home: string, attempt: number): Promise<number> {
   const port = await freePort(last).catch(() => freePort(0));
   await writeFile(join(home, 'port'), String(port));
   return port;
-}
-
-function freePort(wanted: number): Promise<number> {
-  return new Promise((resolvePort, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(wanted, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolvePort(port));
-    });
-  });
 }
