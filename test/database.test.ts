@@ -200,6 +200,27 @@ test('clients that reconnect without pause never get in after the database is cl
   await Promise.all(clients);
 });
 
+test('a client that is half way in when the door closes does not get in', async (t) => {
+  const { name, database } = await subject(t);
+  const client = new Client({ connectionString: server.url(name), options: '-c post_auth_delay=1' });
+  client.on('error', () => undefined);
+  const entering = client.connect().then(() => client.query(`insert into notes values (1, 'late')`));
+  const outcome = entering.then(
+    () => 1n,
+    () => 0n,
+  );
+  await sleep(300);
+  await database.close('blue', end, control);
+  const reader = await database.reader('blue');
+  t.deepEqual(await others(name), []);
+  const rows = await reader.countRows(['public', 'notes']);
+  await sleep(1500);
+  t.deepEqual(await others(name), []);
+  t.is(await reader.countRows(['public', 'notes']), rows, 'nothing was written after it was closed');
+  t.is(await outcome, rows, 'and what was acknowledged before is there');
+  await t.throwsAsync(client.query('select 1'));
+});
+
 test('a prepared transaction is refused by name, and the database can be opened again', async (t) => {
   const { name, database } = await subject(t);
   const gid = unique("it's");
@@ -774,6 +795,20 @@ for (const { title, sql, writes, schema } of written) {
     t.is(report.schema.length > 0, schema ?? false, report.schema.join());
   });
 }
+
+test('writes since the switch: the very first transaction after the baseline counts, the last one before does not', async (t) => {
+  const { database, name } = await subject(t);
+  const [row] = await server.sql(
+    `insert into notes values (1, 'x') returning pg_current_xact_id()::text as xid`,
+    name,
+  );
+  await database.close('blue', end, control);
+  const baseline = await database.baseline('blue');
+  const newer = async (xid: bigint) =>
+    (await database.writesSince('blue', { ...baseline, xid: String(xid) })).tables[0]?.newer;
+  t.is(await newer(BigInt(row!['xid']!)), 1n);
+  t.is(await newer(BigInt(row!['xid']!) + 1n), undefined);
+});
 
 // lock
 

@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -160,11 +160,17 @@ test('a folder that the server cannot reach is exchanged for one that it can; it
   await mkdir(locked, { mode: 0o700 });
   const cluster = await begin(join(locked, 'home'));
   t.true(cluster.folder.startsWith(`${SHARED_HOME}/embedded-`));
-  t.false(existsSync(join(locked, 'home')));
+  t.deepEqual(readdirSync(join(locked, 'home')), ['location']);
   const again = await begin(join(locked, 'home'));
   t.is(again.pid, cluster.pid, 'it is found there again');
   await cluster.stop();
-  await rm(cluster.folder, { recursive: true, force: true });
+  // Without its folder it begins afresh, and the files that nobody points at any more go.
+  await rm(join(locked, 'home'), { recursive: true });
+  const fresh = await begin(join(locked, 'home'));
+  t.not(fresh.folder, cluster.folder);
+  t.false(existsSync(cluster.folder));
+  await fresh.stop();
+  await rm(fresh.folder, { recursive: true, force: true });
 });
 
 test('whether a folder can be reached follows from the modes on the way to it', async (t) => {

@@ -1,4 +1,5 @@
 import { globSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -12,6 +13,9 @@ import { testServer, type TestServer } from './helpers/postgres.ts';
 const LONG = 60;
 const PROMPT_MS = 20_000;
 
+// What the many short processes compile is the same each time.
+process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'cutover-test-compile-cache');
+
 let server: TestServer;
 test.before(async () => {
   server = await testServer();
@@ -19,6 +23,7 @@ test.before(async () => {
 test.after.always(() => server?.stop());
 
 interface Shop {
+  readonly t: ExecutionContext;
   readonly work: Workplace;
   readonly name: string;
   readonly env: Record<string, string>;
@@ -61,7 +66,7 @@ gate: open
     await server.sql(`begin; insert into shops values (0, 'written'); rollback`, name);
     await until('no session of the tool', async () => (await sessions(name)).length === 0);
   };
-  return { work, name, env: { DATABASE_URL: server.url(name) }, putBack };
+  return { t, work, name, env: { DATABASE_URL: server.url(name) }, putBack };
 }
 
 /** A shop's database, its copy, and what is left of copies that were not finished, which have the run's name. */
@@ -114,8 +119,13 @@ interface Running {
   readonly done: Promise<Outcome>;
 }
 
-function start({ work, env }: Shop, args: readonly string[] = ['run', 'playbook.yml'], more = {}): Running {
+function start(
+  { t, work, env }: Shop,
+  args: readonly string[] = ['run', 'playbook.yml'],
+  more = {},
+): Running {
   const { child, done } = work.start(args, { ...env, ...more });
+  t.teardown(() => child.kill('SIGKILL'));
   let err = '';
   child.stderr!.on('data', (chunk: string) => (err += chunk));
   return {
@@ -134,8 +144,9 @@ async function client(name: string): Promise<pg.Client> {
 }
 
 /** A transaction that stays open; its end takes it back. */
-async function holding(statement: string): Promise<pg.Client> {
+async function holding(t: ExecutionContext, statement: string): Promise<pg.Client> {
   const locker = await server.connect();
+  t.teardown(() => locker.end());
   await locker.query(`begin; ${statement}`);
   return locker;
 }
@@ -143,7 +154,7 @@ async function holding(statement: string): Promise<pg.Client> {
 /** Goes on until the copy would be made, and holds it there; `release` lets it come. */
 async function atTheClone(subject: Shop): Promise<{ run: Running; release: () => Promise<void> }> {
   // Of all that the run does, only CREATE DATABASE needs to write there.
-  const locker = await holding('lock table pg_shdepend in share mode');
+  const locker = await holding(subject.t, 'lock table pg_shdepend in share mode');
   const run = start(subject);
   await until('the copy is being made', () => active(`^CREATE DATABASE .*${subject.name}`));
   return { run, release: () => locker.end() };
@@ -173,10 +184,14 @@ async function interrupted(
 test.serial('SIGINT in the clone cancels it on the server; a second signal only says so', async (t) => {
   const subject = await shop(t);
   const { run, release } = await atTheClone(subject);
+  // First in the queue: what comes after the copy, the opening of blue, waits behind it.
+  const opening = holding(t, 'lock table pg_database in share mode');
+  await until('the queue', () => active('^begin; lock table pg_database'));
   run.signal('SIGINT');
   await until('it is cancelled', async () => !(await active(`^CREATE DATABASE .*${subject.name}`)));
   run.signal('SIGINT');
   await run.says(/Still putting things back/);
+  await (await opening).end();
   await release();
   const { code: exit, err } = await run.done;
   t.is(exit, 130, err);

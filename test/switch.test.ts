@@ -404,3 +404,31 @@ test('a row written between the count and the closing calls the swap back off, a
   t.is(state.live, 'green');
   t.is((await server.sql('select 1 from shops where id = 2001', ended.shop)).length, 1);
 });
+
+test('the new side cannot be opened: targets and marks are put back, and the copy goes', async (t) => {
+  const ended = await runWith(t, {
+    drivers: (drivers) => {
+      const { database } = drivers;
+      const open = database.open.bind(database);
+      database.open = (side) => (side === 'green' ? Promise.reject(new Error('no')) : open(side));
+      return drivers;
+    },
+  });
+  await assertBack(t, ended);
+});
+
+test('the new side was opened although the answer was lost: the run goes forward', async (t) => {
+  const ended = await runWith(t, {
+    drivers: (drivers) => {
+      const { database } = drivers;
+      const open = database.open.bind(database);
+      database.open = async (side) => {
+        await open(side);
+        if (side === 'green') throw new Error('the answer was lost');
+      };
+      return drivers;
+    },
+  });
+  t.is(ended.outcome, 'completed', String(ended.error));
+  t.is((await server.sql('select 1 from shops where tier = 1', ended.shop)).length, 500);
+});

@@ -284,7 +284,7 @@ test('env-file: odd database names are found however they are written, and writt
 
 test('env-file: mode and owner stay, and behind a link the file is replaced', async (t) => {
   const path = await fileWith('DATABASE_URL=postgres://h/shop\n');
-  await chmod(path, 0o640);
+  await chmod(path, 0o662);
   if (process.getuid?.() === 0) await chown(path, 65534, 65534);
   const before = await stat(path);
   const link = join(await newFolder(), 'link.env');

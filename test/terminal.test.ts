@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
 import { workplace, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
@@ -14,6 +16,9 @@ const test = (title: string, work: (t: ExecutionContext) => Promise<void>): void
   if (noTerminal === undefined) anyTest(title, work);
   else anyTest.skip(`${noTerminal}: ${title}`, work);
 };
+
+// What the many short processes compile is the same each time.
+process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'cutover-test-compile-cache');
 
 let server: TestServer;
 anyTest.before(async (t) => {
@@ -57,7 +62,11 @@ switch: { targets: [database-rename] }
     name,
     env,
     before,
-    at: (args, options = {}) => terminal(work, args, { ...options, env: { ...env, ...options.env } }),
+    at(args, options = {}) {
+      const shown = terminal(work, args, { ...options, env: { ...env, ...options.env } });
+      t.teardown(() => shown.hangUp());
+      return shown;
+    },
     async putBack(tt) {
       tt.deepEqual(await databases(name), [name]);
       tt.deepEqual(await dump(server, name), before);

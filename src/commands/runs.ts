@@ -1,7 +1,7 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runsText } from '../report/run.ts';
 import type { CommandIo, Options } from './io.ts';
-import { statesOf, storeOf } from './surroundings.ts';
+import { runsOf, statesOf, storeOf } from './surroundings.ts';
 
 export async function run(
   _args: readonly (string | undefined)[],
@@ -9,7 +9,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const store = storeOf(options);
-  const states = await statesOf(store, await store.list());
+  const states = await statesOf(store, await runsOf(store));
   if (!options.json) io.out(runsText(states, io.outStyle));
   else {
     const rows = states.map(({ run, plan, phase, live, startedAt }) => ({

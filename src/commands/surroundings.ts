@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { UsageError } from '../core/errors.ts';
+import { messageOf, UsageError } from '../core/errors.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import type { JournalStore } from '../journal/journal.ts';
@@ -20,7 +20,7 @@ export async function chooseRun(
   named: string | undefined,
   fits: (state: RunState) => boolean = () => true,
 ): Promise<RunState> {
-  const runs = await store.list();
+  const runs = await runsOf(store);
   if (named !== undefined) {
     const matches = runs.filter((run) => run.startsWith(named));
     const [state] = matches.length === 1 ? await statesOf(store, matches) : [];
@@ -43,4 +43,16 @@ export async function chooseRun(
 export async function statesOf(store: JournalStore, runs: readonly string[]): Promise<RunState[]> {
   const journals = await Promise.all(runs.map((run) => store.read(run)));
   return journals.filter((events) => events.length > 0).map((events) => fold(events));
+}
+
+/** Ids of all runs, oldest first. Throws UsageError when the folder of `--state` cannot be read. */
+export async function runsOf(store: JournalStore): Promise<string[]> {
+  try {
+    return await store.list();
+  } catch (cause) {
+    throw new UsageError(`the runs cannot be read: ${messageOf(cause)}`, {
+      cause,
+      hint: 'give the folder that they are in with --state DIR',
+    });
+  }
 }

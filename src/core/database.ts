@@ -186,7 +186,7 @@ export interface Database {
   /** Accepts connections again; repeatable. */
   open(side: Side): Promise<void>;
 
-  /** Makes the copy with exactly these statements, marks it and binds it as green. Leaves nothing behind when it fails. */
+  /** Makes the copy with exactly these statements, marks it and binds it as green. What it leaves when it fails, `drop` finds. */
   clone(plan: ClonePlan, control: WorkControl): Promise<{ oid: number }>;
   /** Drops a side's database if it carries this run's mark; says whether there was one. */
   drop(side: Side, as: Mark['as']): Promise<boolean>;

@@ -109,7 +109,7 @@ async function settle(
 async function isBack(execution: Execution): Promise<boolean> {
   try {
     const green = await execution.drivers.database.state('green');
-    return (await liveSide(execution)) === 'blue' && green?.closed !== false;
+    return (await liveSide(execution.drivers)) === 'blue' && green?.closed !== false;
   } catch {
     return false;
   }

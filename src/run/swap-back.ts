@@ -152,7 +152,7 @@ const lossDetails = (lines: readonly string[]) => ({
  * settled by that.
  */
 async function reopenGreen(context: StepContext, execution: Execution, error: unknown): Promise<boolean> {
-  if (error instanceof StuckError || (await liveSide(execution)) !== 'green') return false;
+  if (error instanceof StuckError || (await liveSide(execution.drivers)) !== 'green') return false;
   try {
     await context.database.open('green');
     return true;

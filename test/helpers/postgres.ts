@@ -78,7 +78,8 @@ function serverOn(cluster: Cluster, home: string): TestServer {
     async stop() {
       await Promise.all([...clients].map((client) => client.end().catch(() => undefined)));
       await cluster.stop();
-      await rm(home, { recursive: true, force: true });
+      // As root, the server's files may be elsewhere: see usableHome.
+      for (const folder of [home, cluster.folder]) await rm(folder, { recursive: true, force: true });
     },
   };
 }

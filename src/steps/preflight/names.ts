@@ -1,5 +1,6 @@
 import type { Finding } from '../../core/check.ts';
 import type { Facts } from '../../core/database.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
 import { finding, type Condition } from './condition.ts';
 
 const NAME_BYTES = 63;
@@ -45,6 +46,13 @@ export const names: Condition = (facts, plan) => {
           hint: 'move the application to a database of its own',
         },
       ),
+    );
+  }
+  if (facts.blue.isTemplate) {
+    findings.push(
+      finding('names', 'failure', `${facts.blue.name} is marked as a template, which the copy would not be`, {
+        hint: `ALTER DATABASE ${quoteIdentifier(facts.blue.name)} WITH IS_TEMPLATE false`,
+      }),
     );
   }
   return [...findings, ...leftovers(facts, [...wanted.values()])];

@@ -1,14 +1,15 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { StepError } from '../../../core/errors.ts';
 import { run, start } from '../../../util/exec.ts';
 import { addSecret } from '../../../util/redact.ts';
-import { reachable, serverAccount, SHARED_HOME } from './binaries.ts';
-import { freePort, isAlive, isUnreaped } from './processes.ts';
+import { serverAccount } from './binaries.ts';
+import { usableHome } from './home.ts';
+import { freePort, isAlive, runningServer } from './processes.ts';
 
 /** A PostgreSQL server that this process started, or found running in its folder. */
 export interface Cluster {
@@ -53,7 +54,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     if (running) return running;
     const port = await choosePort(home, attempt);
     const pid = await launch(options, home, port, account);
-    if (await ready(pid, port, password)) {
+    if (await ready(pid, port, home, password)) {
       await writeFile(join(home, 'owner'), String(process.pid));
       return handle(home, pid, port, password, false);
     }
@@ -75,14 +76,6 @@ async function attach(home: string, password: string): Promise<Cluster | undefin
 }
 
 type Account = ReturnType<typeof serverAccount>;
-
-// The folder itself is handed to the server's account; only the way to it must be open already.
-async function usableHome(home: string): Promise<string> {
-  if (await reachable(dirname(home), serverAccount())) return home;
-  const key = createHash('sha256').update(home).digest('hex').slice(0, 12);
-  await mkdir(SHARED_HOME, { recursive: true, mode: 0o755 });
-  return join(SHARED_HOME, `embedded-${key}`);
-}
 
 async function initialise(binaries: string, home: string, account: Account): Promise<void> {
   const data = join(home, 'data');
@@ -158,10 +151,11 @@ async function launch(
   }
 }
 
-async function ready(pid: number, port: number, password: string): Promise<boolean> {
+async function ready(pid: number, port: number, home: string, password: string): Promise<boolean> {
   const deadline = Date.now() + READY_MS;
   while (Date.now() < deadline && isAlive(pid)) {
-    if (await answers(port, password)) return true;
+    // Another process may have started the server on this very port: then ours is about to give up.
+    if (await answers(port, password)) return (await runningServer(join(home, 'data')))?.pid === pid;
     await sleep(40);
   }
   return false;
@@ -196,14 +190,6 @@ function handle(home: string, pid: number, port: number, password: string, forei
       await writeFile(join(home, 'owner'), '-1');
     },
   };
-}
-
-async function runningServer(data: string): Promise<{ pid: number; port: number } | undefined> {
-  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
-  const [pid, , , port] = text.split('\n').map(Number);
-  // A new server would take the process that has ended and is only not reaped yet for one that runs.
-  if (pid && isUnreaped(pid)) await rm(join(data, 'postmaster.pid'), { force: true });
-  return pid && port && isAlive(pid) ? { pid, port } : undefined;
 }
 
 async function answers(port: number, password: string): Promise<boolean> {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 
 /** Whether a process runs. One that has ended does not, even if nobody has asked for it yet. */
 export function isAlive(pid: number): boolean {
@@ -30,4 +32,13 @@ export function freePort(wanted: number): Promise<number> {
       probe.close(() => resolvePort(port));
     });
   });
+}
+
+/** The server that runs in a data folder, by its own lock file. */
+export async function runningServer(data: string): Promise<{ pid: number; port: number } | undefined> {
+  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
+  const [pid, , , port] = text.split('\n').map(Number);
+  // A new server would take the process that has ended and is only not reaped yet for one that runs.
+  if (pid && isUnreaped(pid)) await rm(join(data, 'postmaster.pid'), { force: true });
+  return pid && port && isAlive(pid) ? { pid, port } : undefined;
 }
