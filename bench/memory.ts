@@ -16,11 +16,20 @@ try {
   const many = await measure(server, MANY);
   console.log(`rows       peak MB   seconds`);
   for (const { rows, peakMb, seconds } of [few, many]) {
-    console.log(`${String(rows).padEnd(10)} ${peakMb.toFixed(1).padStart(7)} ${seconds.toFixed(1).padStart(9)}`);
+    console.log(
+      `${String(rows).padEnd(10)} ${peakMb.toFixed(1).padStart(7)} ${seconds.toFixed(1).padStart(9)}`,
+    );
   }
   const ratio = many.peakMb / few.peakMb;
   console.log(
-    JSON.stringify({ bench: 'memory', few, many, ratio: Number(ratio.toFixed(3)), goal_ratio: GOAL_RATIO, met: ratio <= GOAL_RATIO }),
+    JSON.stringify({
+      bench: 'memory',
+      few,
+      many,
+      ratio: Number(ratio.toFixed(3)),
+      goal_ratio: GOAL_RATIO,
+      met: ratio <= GOAL_RATIO,
+    }),
   );
 } finally {
   await server.stop();

@@ -113,7 +113,7 @@ test('every imported package is declared as a dependency', (t) => {
         !specifier.startsWith('.') &&
         !specifier.startsWith('node:') &&
         !builtinModules.includes(specifier) &&
-        !(specifier.split('/')[0]! in manifest.dependencies),
+        !Object.hasOwn(manifest.dependencies, specifier.split('/')[0] ?? ''),
     ),
   );
   t.deepEqual(missing, []);

@@ -3,7 +3,7 @@ import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Event, EventBody } from '../src/core/event.ts';
 import type { Plan, PlannedStep } from '../src/core/plan.ts';
 import { fold, IllegalTransitionError, transition, type RunState } from '../src/journal/fold.ts';
@@ -184,9 +184,7 @@ const root = process.getuid?.() === 0;
 // --- fold ---
 
 const stamp = (bodies: readonly EventBody[]): Event[] =>
-  bodies.map(
-    (body, index) => ({ ...body, seq: index + 1, at: new Date(index * 1000).toISOString() }) as Event,
-  );
+  bodies.map((body, index) => ({ ...body, seq: index + 1, at: new Date(index * 1000).toISOString() }));
 
 const wholeLife: readonly EventBody[] = [
   created,

@@ -136,6 +136,12 @@ const withFault =
     ),
   });
 
+async function flipAndFail(target: Target, to: string): Promise<void> {
+  if (to !== 'green') return;
+  await target.switch('blue', 'green');
+  throw new Error('the answer was lost');
+}
+
 async function assertBack(t: ExecutionContext, ended: Ended): Promise<void> {
   t.is(ended.outcome, 'unwound', String(ended.error));
   t.is(ended.exit, 4);
@@ -178,12 +184,7 @@ for (const index of [0, 1, 2]) {
   });
 
   test(`target ${index} flips and fails afterwards: it is put back too`, async (t) => {
-    const fault = async (target: Target, to: string): Promise<void> => {
-      if (to !== 'green') return;
-      await target.switch('blue', 'green');
-      throw new Error('the answer was lost');
-    };
-    await assertBack(t, await runWith(t, { drivers: withFault(index, fault) }));
+    await assertBack(t, await runWith(t, { drivers: withFault(index, flipAndFail) }));
   });
 
   test(`target ${index} flips and cannot be put back: stuck, nothing is opened, and abort mends it later`, async (t) => {
@@ -199,7 +200,7 @@ for (const index of [0, 1, 2]) {
     const ended = await runWith(t, { drivers: withFault(index, fault) });
     t.is(ended.outcome, 'stuck');
     t.is(ended.exit, 7);
-    t.regex(String((ended.error as Error).message), /no way back/);
+    t.regex((ended.error as Error).message, /no way back/);
     const open = await server.sql(
       `select datname from pg_database where datname like '${ended.shop}%' and datallowconn`,
     );

@@ -38,6 +38,8 @@ export async function run(
         printStatus((await migrator.status(target)) ?? [], options, io);
         break;
       case 'up':
+        // Mistakes in the folder are said, with the right exit code, before anything is executed.
+        await migrator.plan(target);
         printLines(
           await migrator.apply(target, control),
           `nothing is pending in ${target.name}`,

@@ -1,17 +1,15 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runsText } from '../report/run.ts';
 import type { CommandIo, Options } from './io.ts';
-import { runsOf, statesOf, storeOf } from './surroundings.ts';
+import { allRuns, storeOf } from './surroundings.ts';
 
 export async function run(
   _args: readonly (string | undefined)[],
   options: Options<{ json?: true }>,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const store = storeOf(options);
-  const states = await statesOf(store, await runsOf(store));
-  if (!options.json) io.out(runsText(states, io.outStyle));
-  else {
+  const { states, damaged } = await allRuns(storeOf(options));
+  if (options.json) {
     const rows = states.map(({ run, plan, phase, live, startedAt }) => ({
       run,
       name: plan.name,
@@ -20,6 +18,9 @@ export async function run(
       startedAt,
     }));
     io.out(JSON.stringify(rows, null, 2));
+  } else {
+    io.out(runsText(states, io.outStyle));
   }
-  return EXIT.done;
+  for (const { run, reason } of damaged) io.err(`${run}  cannot be read: ${reason}`);
+  return damaged.length === 0 ? EXIT.done : EXIT.internal;
 }

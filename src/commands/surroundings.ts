@@ -39,6 +39,26 @@ export async function chooseRun(
   });
 }
 
+/** A run whose journal cannot be read, and why. */
+export interface DamagedRun {
+  readonly run: string;
+  readonly reason: string;
+}
+
+/** Every run that there is; one damaged journal does not hide the others. */
+export async function allRuns(store: JournalStore): Promise<{ states: RunState[]; damaged: DamagedRun[] }> {
+  const states: RunState[] = [];
+  const damaged: DamagedRun[] = [];
+  for (const run of await runsOf(store)) {
+    try {
+      states.push(...(await statesOf(store, [run])));
+    } catch (error) {
+      damaged.push({ run, reason: messageOf(error) });
+    }
+  }
+  return { states, damaged };
+}
+
 /** A process that died before its first event left an empty journal: no run, and nothing was touched. */
 export async function statesOf(store: JournalStore, runs: readonly string[]): Promise<RunState[]> {
   const journals = await Promise.all(runs.map((run) => store.read(run)));

@@ -172,6 +172,8 @@ export interface Database {
 
   /** Fails with RefusedError that names the holder when another run works on the same database. */
   lock(): Promise<void>;
+  /** Ends what sessions of this run's dead processes still execute, and waits until they are gone. */
+  endAbandoned(): Promise<void>;
   /** Throws when the lock's session was lost meanwhile. */
   assertLocked(): Promise<void>;
   /** Milliseconds for which a server that is just away is waited for from now on. */

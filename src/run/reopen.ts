@@ -28,6 +28,7 @@ async function open(
   const drivers = await openStored(read.plan, greenOid(read), around);
   try {
     await drivers.database.lock();
+    await drivers.database.endAbandoned();
     // Another process may have gone on with the run until the lock was ours.
     const journal = await store.open(run);
     const state = fold(await journal.read());

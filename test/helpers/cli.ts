@@ -37,7 +37,8 @@ export async function workplace(t: ExecutionContext): Promise<Workplace> {
     const { CI: _ci, NO_COLOR: _noColor, FORCE_COLOR: _force, ...inherited } = process.env;
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: folder,
-      env: { ...inherited, ...env },
+      // Compiled once for all the processes of the tests.
+      env: { ...inherited, NODE_COMPILE_CACHE: join(tmpdir(), 'cutover-test-compile-cache'), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let out = '';

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { embeddedBinaries } from '../../src/databases/postgres/embedded/binaries.ts';
 import { startCluster, type Cluster } from '../../src/databases/postgres/embedded/cluster.ts';
 
@@ -22,9 +22,9 @@ export interface TestServer {
   readonly cluster: Cluster;
   readonly url: (database?: string) => string;
   /** A connection as superuser; ended with the server. Errors of broken connections are swallowed. */
-  connect(database?: string): Promise<pg.Client>;
+  connect(database?: string): Promise<Client>;
   /** Runs one SQL text and gives its rows. */
-  sql<R extends pg.QueryResultRow = Record<string, string>>(text: string, database?: string): Promise<R[]>;
+  sql<R extends QueryResultRow = Record<string, string>>(text: string, database?: string): Promise<R[]>;
   /** Makes an empty database with a name nobody has, and gives the name. */
   database(prefix?: string): Promise<string>;
   stop(): Promise<void>;
@@ -45,9 +45,9 @@ export async function testServer(
 }
 
 function serverOn(cluster: Cluster, home: string): TestServer {
-  const clients = new Set<pg.Client>();
-  const connect = async (database = 'postgres'): Promise<pg.Client> => {
-    const client = new pg.Client({ connectionString: cluster.url(database) });
+  const clients = new Set<Client>();
+  const connect = async (database = 'postgres'): Promise<Client> => {
+    const client = new Client({ connectionString: cluster.url(database) });
     client.on('error', () => undefined);
     await client.connect();
     clients.add(client);
@@ -57,13 +57,11 @@ function serverOn(cluster: Cluster, home: string): TestServer {
     cluster,
     url: (database = 'postgres') => cluster.url(database),
     connect,
-    async sql<R extends pg.QueryResultRow>(text: string, database?: string) {
+    async sql<R extends QueryResultRow>(text: string, database?: string) {
       const client = await connect(database);
       try {
         const result: unknown = await client.query(text);
-        const last = Array.isArray(result)
-          ? (result.at(-1) as pg.QueryResult<R>)
-          : (result as pg.QueryResult<R>);
+        const last = Array.isArray(result) ? (result.at(-1) as QueryResult<R>) : (result as QueryResult<R>);
         return last.rows;
       } finally {
         clients.delete(client);

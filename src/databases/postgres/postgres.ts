@@ -7,9 +7,11 @@ import type { Side } from '../../core/side.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { withDatabase } from '../../util/url.ts';
 import { chooseStrategy, planClone } from './copy/clone-plan.ts';
-import { addressOf, Connection, openMaintenance, openPatiently, type Address } from './connection.ts';
+import { Access } from './access.ts';
+import { addressOf, type Address } from './connection.ts';
 import { copySteps, dropMarked, findByName, findByOid, findCopy, makeCopy, type Found } from './copy/copy.ts';
 import { readFacts } from './facts/facts.ts';
+import { endAbandoned } from './abandoned.ts';
 import { closeDatabase } from './fence.ts';
 import { RunLock } from './lock.ts';
 import { formatMark, interimName, parseMark } from './copy/mark.ts';
@@ -31,18 +33,17 @@ export class Postgres implements core.Database {
   readonly #run: string;
   readonly #oids = new Map<Side, number>();
   readonly #readers = new Readers();
-  #patience: number;
-  #admin: Promise<Connection> | undefined;
+  readonly #access: Access;
   #lock: RunLock | undefined;
 
   constructor(options: PostgresOptions) {
     this.#run = options.run;
     this.address = addressOf(options.url, `cutover ${options.run}`);
-    this.#patience = options.patience ?? 5000;
+    this.#access = new Access(this.address, options.patience ?? 5000);
   }
 
   setPatience(ms: number): void {
-    this.#patience = ms;
+    this.#access.patience = ms;
   }
 
   planClone(facts: core.Facts, green: string, strategy: Playbook['clone']['strategy']): core.PlannedClone {
@@ -68,7 +69,7 @@ export class Postgres implements core.Database {
   }
 
   async has(name: string): Promise<boolean> {
-    return (await findByName(await this.#maintenance(), name)) !== undefined;
+    return (await findByName(await this.#access.maintenance(), name)) !== undefined;
   }
 
   bind(side: Side, oid: number): void {
@@ -77,7 +78,7 @@ export class Postgres implements core.Database {
 
   /** Binds a side by the database's name; throws RefusedError when there is none. */
   async bindByName(side: Side, name: string): Promise<void> {
-    const found = await findByName(await this.#maintenance(), name);
+    const found = await findByName(await this.#access.maintenance(), name);
     if (!found) {
       throw new RefusedError(`there is no database ${name} on ${this.address.host}:${this.address.port}`, {
         hint: 'check the database name in the connection string',
@@ -88,7 +89,7 @@ export class Postgres implements core.Database {
 
   /** `system_identifier`: the same server, whatever its address. */
   async identity(): Promise<{ identifier: string }> {
-    const admin = await this.#maintenance();
+    const admin = await this.#access.maintenance();
     const [row] = await admin.query<{ identifier: string }>(
       'select system_identifier::text as identifier from pg_control_system()',
     );
@@ -97,13 +98,18 @@ export class Postgres implements core.Database {
 
   async inspect(): Promise<core.Facts> {
     const blue = await this.#found('blue');
-    return readFacts(await this.#maintenance(), blue.oid, this.#readers.pids(), () =>
-      this.#connect(blue.name),
+    return readFacts(await this.#access.maintenance(), blue.oid, this.#readers.pids(), () =>
+      this.#access.connect(blue.name),
     );
   }
 
   async lock(): Promise<void> {
-    this.#lock ??= await RunLock.take(this.address, [...this.#oids.values()], this.#patience);
+    this.#lock ??= await RunLock.take(this.address, [...this.#oids.values()], this.#access.patience);
+  }
+
+  async endAbandoned(): Promise<void> {
+    const own = [...this.#readers.pids(), ...(this.#lock ? [this.#lock.pid] : [])];
+    await endAbandoned(await this.#access.maintenance(), this.address.application, own);
   }
 
   async assertLocked(): Promise<void> {
@@ -122,7 +128,7 @@ export class Postgres implements core.Database {
     const reader = found.open ? await this.#reader(side) : this.#readers.get(side);
     const ownPids = reader ? [reader.connection.pid] : [];
     await closeDatabase({
-      admin: await this.#maintenance(),
+      admin: await this.#access.maintenance(),
       address: this.address,
       oid: found.oid,
       name: found.name,
@@ -134,7 +140,7 @@ export class Postgres implements core.Database {
 
   async open(side: Side): Promise<void> {
     const found = await this.#found(side);
-    const admin = await this.#maintenance();
+    const admin = await this.#access.maintenance();
     await admin.query(`ALTER DATABASE ${quoteIdentifier(found.name)} WITH ALLOW_CONNECTIONS true`);
   }
 
@@ -153,7 +159,7 @@ export class Postgres implements core.Database {
   }
 
   async drop(side: Side, as: core.Mark['as']): Promise<boolean> {
-    const admin = await this.#maintenance();
+    const admin = await this.#access.maintenance();
     const interim = interimName(this.#run);
     const found =
       (await this.#find(side)) ?? (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
@@ -166,7 +172,7 @@ export class Postgres implements core.Database {
   async mark(side: Side, mark: core.Mark['as'] | undefined, comment: string | undefined): Promise<void> {
     const { name } = await this.#found(side);
     const text = mark ? formatMark({ run: this.#run, as: mark }) : comment;
-    const admin = await this.#maintenance();
+    const admin = await this.#access.maintenance();
     await admin.query(
       `COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${text === undefined ? 'NULL' : quoteLiteral(text)}`,
     );
@@ -176,7 +182,7 @@ export class Postgres implements core.Database {
     const bound = await Promise.all(
       moves.map(async ({ side, ...move }) => ({ ...move, oid: (await this.#found(side)).oid })),
     );
-    await renameTogether(await this.#maintenance(), bound);
+    await renameTogether(await this.#access.maintenance(), bound);
   }
 
   async reader(side: Side): Promise<Reader> {
@@ -199,7 +205,7 @@ export class Postgres implements core.Database {
 
   async migrationTarget(side: Side): Promise<MigrationTarget> {
     const { name } = await this.#found(side);
-    return { name, url: await this.url(side), session: () => this.#connect(name) };
+    return { name, url: await this.url(side), session: () => this.#access.connect(name) };
   }
 
   async url(side: Side): Promise<string> {
@@ -208,33 +214,18 @@ export class Postgres implements core.Database {
 
   async end(): Promise<void> {
     await this.releaseReaders();
-    await (await this.#admin?.catch(() => undefined))?.end();
+    await this.#access.end();
     await this.#lock?.release();
-    this.#admin = this.#lock = undefined;
-  }
-
-  #connect(name: string): Promise<Connection> {
-    return openPatiently(this.address, name, this.#patience);
-  }
-
-  /** Those who ask at the same time wait for the same connection. */
-  #maintenance(): Promise<Connection> {
-    const before = this.#admin;
-    const connection = (async () => {
-      const held = await before?.catch(() => undefined);
-      return held && !held.lost ? held : openMaintenance(this.address, this.#patience);
-    })();
-    this.#admin = connection;
-    return connection;
+    this.#lock = undefined;
   }
 
   #reader(side: Side): ReturnType<Readers['obtain']> {
-    return this.#readers.obtain(side, async () => this.#connect((await this.#found(side)).name));
+    return this.#readers.obtain(side, async () => this.#access.connect((await this.#found(side)).name));
   }
 
   async #find(side: Side): Promise<Found | undefined> {
     const oid = this.#oids.get(side);
-    return oid === undefined ? undefined : findByOid(await this.#maintenance(), oid);
+    return oid === undefined ? undefined : findByOid(await this.#access.maintenance(), oid);
   }
 
   async #found(side: Side): Promise<Found> {
