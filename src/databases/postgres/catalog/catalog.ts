@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Catalog, CatalogObject, Column, Table } from '../../../core/catalog.ts';
 import * as others from './others.ts';
 import * as parts from './parts.ts';
+import { publications } from './publications.ts';
 import * as relations from './relations.ts';
 
 /** Runs one statement and gives its rows with values as the server's text. */
@@ -22,7 +23,8 @@ const queries: readonly string[] = [
  */
 export async function readCatalog(ask: Ask): Promise<Catalog> {
   const objects: CatalogObject[] = [];
-  for (const sql of queries) {
+  const [server] = await ask(`select current_setting('server_version_num')::int / 10000 as major`);
+  for (const sql of [...queries, publications(Number(server!['major']))]) {
     for (const row of await ask(sql)) {
       objects.push({
         kind: row['kind']!,
