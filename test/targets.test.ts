@@ -490,7 +490,7 @@ test('a value that was replaced is read back, and everything around it is the sa
       const [bare, quoted] = [next, `'${next}'`].map((middle) => head + middle + tail === changed);
       if (!bare && !quoted) throw new Error('something else was changed');
     }),
-    { numRuns: 20_000 },
+    { numRuns: 20_000, examples: [["export ='", '', '', '#']] },
   );
   t.true(replaced > 2000, `${replaced} replaced`);
 });

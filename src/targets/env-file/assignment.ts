@@ -1,5 +1,6 @@
 /** Where a variable's value stands in a file's text. */
 export interface Assignment {
+  readonly name: string;
   /** As it is written between its quotes: nothing is unescaped, so that what is kept stays to the letter. */
   readonly value: string;
   readonly start: number;
@@ -24,14 +25,14 @@ export function findVariable(text: string, name: string): Assignment {
 }
 
 function assignmentOf(match: RegExpExecArray): Assignment {
-  const [all, , single, double, bare] = match;
+  const [all, name, single, double, bare] = match;
   const raw = single ?? double ?? bare ?? '';
   const quote = single !== undefined ? "'" : double !== undefined ? '"' : '';
   const equals = all.indexOf('=');
   const start =
     match.index +
     (quote ? all.indexOf(quote, equals) + 1 : equals + 1 + leadingBlanks(all.slice(equals + 1)));
-  return { value: raw, start, end: start + raw.length, quote };
+  return { name: name!, value: raw, start, end: start + raw.length, quote };
 }
 
 const leadingBlanks = (text: string): number => /^[ \t]*/.exec(text)![0].length;
@@ -41,7 +42,18 @@ export function replaceValue(text: string, assignment: Assignment, value: string
   if (/[\r\n]/.test(value)) throw new Error('a value with a line break cannot be written');
   // A comment right behind the sign would become part of a value without quotes.
   const glued = assignment.quote === '' && text[assignment.end] === '#';
-  return splice(text, assignment, glued ? `'${written(value, "'")}'` : written(value, assignment.quote));
+  const changed = splice(
+    text,
+    assignment,
+    glued ? `'${written(value, "'")}'` : written(value, assignment.quote),
+  );
+  // A quote that was left open further up would join with one of ours: then nobody knows how the file is read.
+  if (findVariable(changed, assignment.name).value !== value) {
+    throw new Error(
+      `the value of ${assignment.name} cannot be written so that it is read back; is a quote left open above?`,
+    );
+  }
+  return changed;
 }
 
 /** The text with other characters where the value stands, to the letter. */
