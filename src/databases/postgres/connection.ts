@@ -56,9 +56,11 @@ export class Connection {
     try {
       await client.connect();
       const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      refusePooler(client, rows[0]!.pid);
       return new Connection(client, rows[0]!.pid);
     } catch (cause) {
       await client.end().catch(() => undefined);
+      if (cause instanceof StepError) throw cause;
       throw new StepError(
         `cannot connect to ${database} on ${address.host}:${address.port}: ${connectMessage(cause)}`,
         {
@@ -92,6 +94,18 @@ export class Connection {
   async end(): Promise<void> {
     await this.client.end().catch(() => undefined);
   }
+}
+
+/** A pooler tells its clients a process id of its own making. What the tool holds is a session, which no pooler gives. */
+function refusePooler(client: Client, pid: number): void {
+  const { processID: told } = client as unknown as { processID: number };
+  if (told === pid) return;
+  throw new StepError(
+    'the connection goes through a pooler, and locks, fences and renames need the server itself',
+    {
+      hint: "give blue's own host and port in the connection string, not the pooler's",
+    },
+  );
 }
 
 /** SQLSTATE of a server's error, or errno of a failed connection. */
