@@ -260,7 +260,7 @@ test.serial('schema: names under expect that match nothing come with a suggestio
     );
     t.is(
       failures(await find(pair, 'schema', {}, { renamed: { 'public.coupons': 'public.vouchers' } })).length,
-      1,
+      2,
     );
   }),
 );

@@ -360,6 +360,8 @@ for (const odd of ['Odd "Shop" ñ', `a&b/c?d#e+f@g%20:h;i$j,k=`, 'ünïcode-'.pa
       { side: 'blue', from: name, to: `${green}p` },
       { side: 'green', from: green, to: name },
     ]);
+    await t.throwsAsync(database.open('green'), { message: /carries the mark of run/ });
+    await database.mark('green', undefined, undefined);
     await database.open('green');
     t.is((await database.state('green'))!.name, name);
     t.is((await database.state('blue'))!.name, `${green}p`);

@@ -198,7 +198,7 @@ const wholeLife: readonly EventBody[] = [
   { type: 'run-finished', outcome: 'completed', exit: 0 },
   { type: 'swap-back-started', operator: 'me', acceptDataLoss: false },
   { type: 'ownership-moved', from: 'green', to: 'blue' },
-  { type: 'swap-back-finished', ms: 5 },
+  { type: 'swap-back-finished', ms: 5, leftBehind: [] },
   { type: 'retire-started', operator: 'me', database: 'shop_green' },
   { type: 'retire-finished', database: 'shop_green' },
 ];
@@ -260,7 +260,7 @@ const illegal: readonly [string, readonly EventBody[]][] = [
     [
       ...wholeLife.slice(0, 11),
       { type: 'swap-back-started', operator: 'me', acceptDataLoss: false },
-      { type: 'swap-back-finished', ms: 1 },
+      { type: 'swap-back-finished', ms: 1, leftBehind: [] },
     ],
   ],
 ];
@@ -286,7 +286,7 @@ test('whatever comes, a state is legal or the transition throws: nothing is live
       .map((outcome): EventBody => ({ type: 'run-finished', outcome, exit: 0 })),
     fc.constantFrom<EventBody>(
       { type: 'swap-back-started', operator: 'me', acceptDataLoss: true },
-      { type: 'swap-back-finished', ms: 1 },
+      { type: 'swap-back-finished', ms: 1, leftBehind: [] },
       { type: 'swap-back-failed', error, settled: true },
       { type: 'retire-started', operator: 'me', database: 'x' },
       { type: 'retire-finished', database: 'x' },

@@ -19,7 +19,7 @@ const documented = [...readme.matchAll(/```sh\n([^]*?)```/g)]
 async function type(work: Workplace, line: string): Promise<Outcome> {
   const words = line
     .replace('npm ci && npm run quickstart', scripts['quickstart']!)
-    .replace(/^node dist\/cli\.js|^npx cutover/, '')
+    .replace(/^bin\/cutover|^npx cutover/, '')
     .trim()
     .split(/\s+/);
   return work.cutover(words);

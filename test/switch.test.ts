@@ -89,6 +89,7 @@ switch:
   const result = await execute({
     plan,
     live: 'blue',
+    moved: false,
     drivers: faults.drivers?.(drivers) ?? drivers,
     journal,
     screen: new LineScreen(() => undefined),

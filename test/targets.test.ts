@@ -320,7 +320,7 @@ test('env-file: a variable that is missing, there twice, or in a file that is mi
     t.deepEqual(await readFile(path), before);
   }
   await t.throwsAsync(openEnv({ path: join(folder, 'nowhere') }).prepare('blue', 'green'), {
-    message: /ENOENT/,
+    message: /there is no such file/,
   });
 });
 

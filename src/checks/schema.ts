@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { Catalog, CatalogObject, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
 import { formatCount, plural } from '../util/units.ts';
+import { likelyRenames, renameMap } from './shared/likely-renames.ts';
 import { printAdded, printDifference } from './shared/print-difference.ts';
 import { compareSchemas, type Difference } from './shared/schema-diff.ts';
 import { failure, yamlList } from './shared/run.ts';
@@ -37,9 +39,19 @@ function run(context: CheckContext): Finding[] {
           : 'names are written as schema.table.column',
     }),
   );
+  for (const { from, to, near } of diff.astray) {
+    findings.push(
+      failure(NAME, `expect.renamed says ${from} is ${to} now, which green does not have`, {
+        hint:
+          near.length > 0
+            ? `perhaps ${near.join(' or ')} is meant`
+            : 'names are written as schema.table.column',
+      }),
+    );
+  }
   const unexpected = diff.differences.filter((difference) => !difference.expected);
   const expected = diff.differences.filter((difference) => difference.expected);
-  if (unexpected.length > 0) findings.push(broken(unexpected));
+  if (unexpected.length > 0) findings.push(broken(unexpected, diff.added, blue));
   for (const name of diff.unmet) {
     findings.push({
       check: NAME,
@@ -51,7 +63,8 @@ function run(context: CheckContext): Finding[] {
     const message = `${plural(expected.length, 'object')} of blue ${expected.length === 1 ? 'is' : 'are'} changed, renamed or dropped as expected`;
     findings.push({ check: NAME, severity: 'note', message, detail: printDifference(expected) });
   }
-  if (diff.added.length > 0) {
+  // A failure lists what only green has itself: that is where a forgotten rename shows.
+  if (diff.added.length > 0 && unexpected.length === 0) {
     const message = `${plural(diff.added.length, 'object')} only on green`;
     findings.push({ check: NAME, severity: 'note', message, detail: printAdded(diff.added) });
   }
@@ -72,24 +85,36 @@ function run(context: CheckContext): Finding[] {
   ];
 }
 
-function broken(differences: readonly Difference[]): Finding {
-  const names = (how: Difference['how']) =>
-    differences.filter((one) => one.how === how).map((one) => one.name);
-  const [missing, changed] = [names('missing'), names('changed')];
+function broken(differences: readonly Difference[], added: readonly CatalogObject[], blue: Catalog): Finding {
+  const missing = differences.filter(({ how }) => how === 'missing');
+  const changed = differences.filter(({ how }) => how === 'changed');
+  const renames = likelyRenames(missing, added, blue.objects);
+  const dropped = missing.filter((one) => !renames.some(({ from }) => from === one));
   const parts = [
     ...(missing.length > 0 ? [`${plural(missing.length, 'object')} of blue missing`] : []),
     ...(changed.length > 0 ? [`${plural(changed.length, 'object')} of blue changed`] : []),
   ];
-  // An index and its constraint go by one name.
-  const unique = (paths: typeof missing) => [
-    ...new Map(paths.map((path) => [path.join('\0'), path])).values(),
-  ];
   const lists = [
+    ...(renames.length > 0 ? [`renamed: ${renameMap(renames)}`] : []),
     ...(changed.length > 0 ? [`changed: ${yamlList(unique(changed))}`] : []),
-    ...(missing.length > 0 ? [`dropped: ${yamlList(unique(missing))}`] : []),
+    ...(dropped.length > 0 ? [`dropped: ${yamlList(unique(dropped))}`] : []),
+  ];
+  const more = [
+    ...(renames.length > 0 ? ['what is named as renamed is compared, value by value'] : []),
+    ...(dropped.length > 0
+      ? ['what is named as dropped is gone: its values are not compared with anything']
+      : []),
   ];
   return failure(NAME, `${parts.join(', ')} on green`, {
-    detail: printDifference(differences),
-    hint: `blue is untouched; if the migrations are meant to do this: expect: { ${lists.join(', ')} }`,
+    detail: [printDifference(differences), ...(added.length > 0 ? [printAdded(added)] : [])].join('\n'),
+    hint: [
+      `blue is untouched; if the migrations are meant to do this: expect: { ${lists.join(', ')} }`,
+      ...more,
+    ].join('\n'),
   });
 }
+
+/** An index and its constraint go by one name. */
+const unique = (differences: readonly Difference[]): Path[] => [
+  ...new Map(differences.map(({ name }) => [name.join('\0'), name])).values(),
+];

@@ -15,7 +15,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const store = storeOf(options);
-  const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
+  const chosen = await chooseRun(store, named, { to: 'abort', phases: PHASES });
   const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
   try {
     const result = await abort(reopened, new LineScreen((line) => io.err(line)));

@@ -7,6 +7,7 @@ import { createStyle } from '../util/style.ts';
 import { version } from '../util/version.ts';
 import type { CommandIo, GlobalOptions } from './io.ts';
 import { commands, type CommandSpec } from './registry.ts';
+import { repeatFlags } from './repeat-flags.ts';
 
 /** From the words of the command line to the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {
@@ -43,7 +44,10 @@ function createProgram(action: (spec: CommandSpec) => (...words: unknown[]) => P
     .showHelpAfterError('(cutover --help lists the commands)')
     .showSuggestionAfterError();
   for (const spec of commands) {
-    const command = program.command(spec.name).description(spec.summary);
+    const command = program
+      .command(spec.name)
+      .description(spec.summary)
+      .configureHelp({ showGlobalOptions: true });
     for (const { name, description } of spec.arguments ?? []) command.argument(name, description);
     for (const { flags, description } of spec.options ?? []) command.option(flags, description);
     command.action(action(spec));
@@ -64,7 +68,8 @@ async function call(spec: CommandSpec, words: readonly unknown[]): Promise<ExitC
   }
 }
 
-function processIo(options: GlobalOptions): CommandIo {
+function processIo(options: GlobalOptions & { json?: true }): CommandIo {
+  const repeat = repeatFlags(options);
   const { env, stdin, stdout, stderr } = process;
   const plain = options.color === false || Boolean(env['NO_COLOR']);
   if (plain) plainEverywhere(env);
@@ -72,8 +77,9 @@ function processIo(options: GlobalOptions): CommandIo {
     !plain && (stream.isTTY || isOn(env['FORCE_COLOR']));
   const ci = isOn(env['CI']);
   return {
-    out: (text) => void stdout.write(`${text}\n`),
-    err: (text) => void stderr.write(`${text}\n`),
+    // JSON is data, and stays as it is.
+    out: (text) => void stdout.write(`${options.json ? text : repeat(text)}\n`),
+    err: (text) => void stderr.write(`${repeat(text)}\n`),
     outStyle: createStyle(colours(stdout)),
     errStyle: createStyle(colours(stderr)),
     interactive: stdin.isTTY && stderr.isTTY && !ci,

@@ -18,12 +18,17 @@ type MigrateOptions = Options<{
   json?: true;
 }>;
 
+const ACTIONS = ['status', 'up', 'down'] as const;
+
 /** The sql migrator on its own, on any database. The connection string comes from the environment, never from an argument. */
 export async function run(
   [action]: readonly (string | undefined)[],
   options: MigrateOptions,
   io: CommandIo,
 ): Promise<ExitCode> {
+  if (!ACTIONS.some((each) => each === action)) {
+    throw new UsageError(`there is no cutover migrate ${action}`, { hint: `write ${ACTIONS.join(', ')}` });
+  }
   const around = await surroundingsOf(options);
   const migrator = openMigrator(options, around);
   const target = targetOf(options.variable ?? 'DATABASE_URL', around.variables);
@@ -33,7 +38,7 @@ export async function run(
       progress: (done, total, note) =>
         io.err(progressText({ done, total, unit: 'migrations', ...(note === undefined ? {} : { note }) }, 0)),
     };
-    switch (action) {
+    switch (action as (typeof ACTIONS)[number]) {
       case 'status':
         printStatus((await migrator.status(target)) ?? [], options, io);
         break;
@@ -55,8 +60,6 @@ export async function run(
           io,
         );
         break;
-      default:
-        throw new UsageError(`there is no cutover migrate ${action}`, { hint: 'write status, up or down' });
     }
     return EXIT.done;
   });
@@ -86,7 +89,7 @@ function targetOf(variable: string, variables: Readonly<Record<string, string>>)
     });
   }
   const address = addressOf(url, 'cutover migrate');
-  return { url: address.url, name, session: () => Connection.open(address, name) };
+  return { url: address.given, name, session: () => Connection.open(address, name) };
 }
 
 function goalOf({ steps, to }: MigrateOptions): { steps: number } | { to: string } {

@@ -3,6 +3,7 @@ import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/retire.ts';
 import { askText } from './ask.ts';
 import type { CommandIo, Options } from './io.ts';
+import { shellWord } from './repeat-flags.ts';
 import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
 
 const PHASES = ['completed', 'swapped back', 'retiring'] as const;
@@ -13,7 +14,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const store = storeOf(options);
-  const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
+  const chosen = await chooseRun(store, named, { to: 'retire', phases: PHASES });
   const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
   try {
     const copy = await previousCopy(reopened);
@@ -25,6 +26,13 @@ export async function run(
       return EXIT.done;
     }
     const { name } = copy;
+    if (chosen.leftBehind.length > 0) {
+      io.err(
+        [`${name} holds what exists nowhere else:`, ...chosen.leftBehind.map((line) => `  ${line}`)].join(
+          '\n',
+        ),
+      );
+    }
     if (options.confirm === undefined && !io.interactive) {
       throw new RefusedError(`dropping ${name} needs its name, and there is no terminal to type it at`, {
         hint: `cutover retire ${chosen.run} --confirm ${shellWord(name)}`,
@@ -41,6 +49,3 @@ export async function run(
     await reopened.end();
   }
 }
-
-const shellWord = (text: string): string =>
-  /^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

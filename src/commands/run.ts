@@ -1,14 +1,16 @@
 import { RefusedError, type ExitCode } from '../core/errors.ts';
 import { fold } from '../journal/fold.ts';
+import type { Journal } from '../journal/journal.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import { errorText } from '../report/error.ts';
-import { runText } from '../report/run.ts';
+import { provedText, runText } from '../report/run.ts';
 import { execute } from '../run/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { describeNow } from '../run/now.ts';
 import { nextFor } from '../run/reopen.ts';
 import { refusing } from '../run/refusing.ts';
 import type { Screen } from '../run/screen.ts';
+import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './ask.ts';
 import type { CommandIo, Options } from './io.ts';
 import { screenFor } from './screens.ts';
@@ -58,8 +60,8 @@ async function runPrepared(
       ),
     );
     const ask = (question: string): ReturnType<typeof answer> =>
-      answer(question, screen, options, io, signal);
-    const result = await execute({ plan, live: 'blue', drivers, journal, screen, signal, ask });
+      answer(question, journal, screen, options, io, signal);
+    const result = await execute({ plan, live: 'blue', moved: false, drivers, journal, screen, signal, ask });
     await screen.end();
     if (result.error === undefined) {
       const state = fold(await journal.read());
@@ -77,6 +79,7 @@ async function runPrepared(
 
 async function answer(
   question: string,
+  journal: Journal,
   screen: Screen,
   options: RunOptions,
   io: CommandIo,
@@ -84,5 +87,10 @@ async function answer(
 ): Promise<{ answer: 'go' | 'stop'; by: string }> {
   if (options.yes) return { answer: 'go', by: '--yes' };
   await screen.settle();
+  const state = fold(await journal.read());
+  const seconds = Date.now() - Date.parse(state.steps['fence']?.startedAt ?? new Date().toISOString());
+  io.err(
+    `\n${provedText(state, io.errStyle)}\n\n${state.plan.names.blue} is closed to everybody since ${formatDuration(seconds)}, until you answer.`,
+  );
   return { answer: (await askYesNo(question, signal)) ? 'go' : 'stop', by: io.operator };
 }

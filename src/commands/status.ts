@@ -2,7 +2,7 @@ import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runText } from '../report/run.ts';
 import { nextFor } from '../run/reopen.ts';
 import type { CommandIo, Options } from './io.ts';
-import { chooseRun, storeOf } from './surroundings.ts';
+import { chooseRun, runToShow, storeOf } from './surroundings.ts';
 
 /** What the journal says; asks no server. */
 export async function run(
@@ -10,7 +10,8 @@ export async function run(
   options: Options<{ json?: true }>,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const state = await chooseRun(storeOf(options), named);
+  const store = storeOf(options);
+  const state = named === undefined ? await runToShow(store) : await chooseRun(store, named);
   io.out(options.json ? JSON.stringify(state, null, 2) : runText(state, nextFor(state), io.outStyle));
   return EXIT.done;
 }

@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import { messageOf, UsageError } from '../core/errors.ts';
-import { fold, type RunState } from '../journal/fold.ts';
+import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { readEnvironment, type Environment } from '../playbook/values/environment.ts';
+import { nextFor } from '../run/reopen.ts';
 import type { Surroundings } from '../run/open.ts';
 import type { GlobalOptions } from './io.ts';
 
@@ -18,24 +19,36 @@ export const storeOf = (options: GlobalOptions): JournalStore => new FileJournal
 export async function chooseRun(
   store: JournalStore,
   named: string | undefined,
-  fits: (state: RunState) => boolean = () => true,
+  purpose?: { readonly to: string; readonly phases: readonly RunPhase[] },
 ): Promise<RunState> {
   const runs = await runsOf(store);
   if (named !== undefined) {
     const matches = runs.filter((run) => run.startsWith(named));
     const [state] = matches.length === 1 ? await statesOf(store, matches) : [];
     if (state) return state;
+    const none = matches.length < 2;
+    const elsewhere = 'was it started in another folder, or with --state? say so with --state DIR';
     throw new UsageError(
-      matches.length < 2 ? `there is no run ${named}` : `${named} is the beginning of ${matches.length} runs`,
-      { hint: 'see the runs there are: cutover runs' },
+      none
+        ? `there is no run ${named} in ${store.place}`
+        : `${named} is the beginning of ${matches.length} runs`,
+      { hint: none ? elsewhere : 'see the runs there are: cutover runs' },
     );
   }
   for (const run of runs.toReversed()) {
     const [state] = await statesOf(store, [run]);
-    if (state && fits(state)) return state;
+    if (!state || (purpose && isOver(state))) continue;
+    if (!purpose || purpose.phases.some((phase) => phase === state.phase)) return state;
+    // An older one may fit, but nobody who names none means it.
+    throw new UsageError(
+      `the latest run, ${state.run}, is ${state.phase}: there is nothing to ${purpose.to}`,
+      {
+        hint: `${nextFor(state)}; or name the run that you mean, see: cutover runs`,
+      },
+    );
   }
-  throw new UsageError(runs.length === 0 ? 'there are no runs yet' : 'no run fits: name the one you mean', {
-    hint: 'see the runs there are: cutover runs',
+  throw new UsageError(`there are no runs ${runs.length === 0 ? 'yet' : 'for that'} in ${store.place}`, {
+    hint: 'was it started in another folder, or with --state? say so with --state DIR',
   });
 }
 
@@ -75,4 +88,16 @@ export async function runsOf(store: JournalStore): Promise<string[]> {
       hint: 'give the folder that they are in with --state DIR',
     });
   }
+}
+
+/** Nothing is left to do with it. */
+const isOver = ({ phase }: RunState): boolean =>
+  phase === 'refused' || phase === 'unwound' || phase === 'retired';
+
+/** The run that somebody who asks for the status wants to see: one that is not settled comes before a later one that is. */
+export async function runToShow(store: JournalStore): Promise<RunState> {
+  const { states } = await allRuns(store);
+  const unsettled: readonly RunPhase[] = ['running', 'unwinding', 'stuck', 'swapping back', 'retiring'];
+  const open = states.findLast(({ phase }) => unsettled.includes(phase));
+  return open ?? chooseRun(store, undefined);
 }

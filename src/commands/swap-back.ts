@@ -21,10 +21,10 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const store = storeOf(options);
-  const chosen = await chooseRun(store, named, ({ phase }) => PHASES.some((each) => each === phase));
+  const chosen = await chooseRun(store, named, { to: 'swap back', phases: PHASES });
   if (!options.yes && !io.interactive) {
     throw new RefusedError('a swap back asks first, and there is no terminal to ask at', {
-      hint: `cutover swap-back ${chosen.run} --yes`,
+      hint: `cutover swap-back ${chosen.run}${options.acceptDataLoss ? ' --accept-data-loss' : ''} --yes`,
     });
   }
   return withSignals(io.err, async (signal) => {

@@ -22,6 +22,8 @@ export interface SessionInfo {
   readonly kind: string;
   readonly state: string;
   readonly query: string;
+  /** Its role is a superuser: only another superuser may end it. */
+  readonly superuser: boolean;
   /** Age of its transaction in seconds; undefined outside of one. */
   readonly transactionSeconds: number | undefined;
 }
@@ -105,6 +107,8 @@ export interface Setting {
   readonly role: string;
   readonly name: string;
   readonly value: string;
+  /** Only a superuser may set it. */
+  readonly restricted: boolean;
 }
 
 /** Ties a database to the run that made it or set it aside; kept as its comment. */
@@ -228,6 +232,8 @@ export interface ClonePlan {
   readonly interim: string;
   readonly name: string;
   readonly create: string;
-  /** Everything that a template leaves behind, executed on the interim name. */
+  /** Everything that a template leaves behind, executed when the copy has its name. */
   readonly carry: readonly string[];
+  /** Settings of the application's own (`app.jwt_secret`): their values are read at the clone, and stored nowhere. */
+  readonly unseen: readonly Pick<Setting, 'role' | 'name'>[];
 }

@@ -59,7 +59,12 @@ export type EventBody =
       readonly error?: ErrorRecord;
     }
   | { readonly type: 'swap-back-started'; readonly operator: string; readonly acceptDataLoss: boolean }
-  | { readonly type: 'swap-back-finished'; readonly ms: number }
+  | {
+      readonly type: 'swap-back-finished';
+      readonly ms: number;
+      /** What was written since the switch and stays in the copy that was live; a line each. */
+      readonly leftBehind: readonly string[];
+    }
   | {
       readonly type: 'swap-back-failed';
       readonly error: ErrorRecord;

@@ -17,6 +17,8 @@ export interface StepContext {
   /** Environment for child processes. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** Whether ownership was ever moved in this run: before that no target was touched. */
+  ownershipMoved(): boolean;
   progress(done: number, total: number, unit: string, note?: string): void;
   /** Durable when the promise settles. */
   record(event: EventBody): Promise<void>;

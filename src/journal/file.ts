@@ -16,9 +16,11 @@ export class JournalError extends CutoverError {
  * append leaves a torn last line, which is cut off when the journal is opened again. Format: docs/formats.md.
  */
 export class FileJournalStore implements JournalStore {
+  readonly place: string;
   readonly #folder: string;
 
   constructor(folder: string) {
+    this.place = folder;
     this.#folder = join(folder, 'runs');
   }
 

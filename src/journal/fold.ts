@@ -38,6 +38,8 @@ export interface RunState {
   readonly steps: Readonly<Record<string, StepState>>;
   readonly switchedAt: string | undefined;
   readonly retired: string | undefined;
+  /** What a swap back left in the copy that was live. */
+  readonly leftBehind: readonly string[];
 }
 
 /** Folds a run's events. Throws IllegalTransitionError on an order of events that cannot be. */
@@ -59,6 +61,7 @@ export function fold(events: readonly Event[]): RunState {
     ),
     switchedAt: undefined,
     retired: undefined,
+    leftBehind: [],
   };
   return rest.reduce(transition, created);
 }
@@ -143,7 +146,7 @@ function afterwards(state: RunState, event: LaterEvent): RunState {
     case 'swap-back-finished':
       require(state, event, ['swapping back']);
       if (state.live !== 'blue') throw illegal(state, event);
-      return { ...state, phase: 'swapped back', endedAt: event.at };
+      return { ...state, phase: 'swapped back', endedAt: event.at, leftBehind: event.leftBehind };
     case 'swap-back-failed':
       require(state, event, ['swapping back']);
       // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.

@@ -10,6 +10,8 @@ export interface Journal {
 }
 
 export interface JournalStore {
+  /** Where the journals are, for people. */
+  readonly place: string;
   /** Makes the journal of a new run; throws when there is one. */
   create(run: string): Promise<Journal>;
   /** Opens a run's journal for reading and appending; throws UsageError when there is none. */

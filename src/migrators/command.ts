@@ -116,10 +116,14 @@ function failure(given: Options, folder: string, result: ExecResult): StepError 
     127: 'the shell did not find a command: write its path, or see to PATH',
   };
   const hint = timedOut ? 'raise timeout if it needs longer' : hints[code ?? 0];
-  const again = `to see it by itself, with ${given.variable} set to a copy: cd ${folder} && ${redact(given.run)}`;
+  // No line to paste: typed without the variable it would go to wherever the tool finds by itself, and that is blue.
+  const again = `to see it by itself, first set ${given.variable} to a copy that nobody needs; it ran in ${folder}`;
+  const astray = /not currently accepting connections/.test(result.output)
+    ? `it seems to have connected to blue, which is closed during a run: it must take its address from ${given.variable}`
+    : undefined;
   return new StepError(`the migration command ${ended}: ${redact(given.run)}`, {
     where: redact(given.run),
     detail: lines.slice(-TAIL_LINES).join('\n') || undefined,
-    hint: hint === undefined ? again : `${hint}\n${again}`,
+    hint: [astray, hint, again].filter((line) => line !== undefined).join('\n'),
   });
 }

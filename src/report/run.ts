@@ -21,11 +21,14 @@ export function runText(state: RunState, next: string, style: Style): string {
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
     `  started ${time(state.startedAt)} by ${state.operator}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,
+    ...closedText(state).map((line) => `  ${style.yellow(line)}`),
     '',
     ...plan.steps.map((step) => stepLine(step.title, state.steps[step.id]!, style)),
   ];
-  const findings = Object.values(state.steps).flatMap((step) => step.findings);
-  const told = findings.filter(({ check, severity }) => severity !== 'note' || check === 'schema');
+  // Notes of the preflight were for before; what verification did not compare must stand beside what it did.
+  const told = plan.steps.flatMap(({ id, kind }) =>
+    state.steps[id]!.findings.filter(({ severity }) => kind === 'verify' || severity !== 'note'),
+  );
   if (told.length > 0) lines.push('', findingsText(told, style));
   if (state.error)
     lines.push(
@@ -37,10 +40,39 @@ export function runText(state: RunState, next: string, style: Style): string {
   return redact(lines.join('\n'));
 }
 
+/** What verification found out, for whoever is asked whether to switch. */
+export const provedText = ({ plan, steps }: RunState, style: Style): string =>
+  redact(
+    findingsText(
+      plan.steps.flatMap(({ id, kind }) => (kind === 'verify' ? steps[id]!.findings : [])),
+      style,
+    ),
+  );
+
 const time = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')} UTC`;
 
 const liveName = ({ live, plan }: RunState): string =>
   live === 'blue' || plan.renames ? plan.names.blue : plan.names.green;
+
+/** Who cannot work because of this run, as far as its journal knows. */
+function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[] {
+  const fenced = plan.steps.some(
+    ({ id, kind }) => kind === 'fence' && !['waiting', 'undone'].includes(steps[id]!.phase),
+  );
+  const lines: string[] = [];
+  if (fenced && live === 'blue' && ['running', 'unwinding', 'stuck'].includes(phase)) {
+    lines.push(`${plan.names.blue} is closed to everybody since the fence, unless somebody opened it`);
+  }
+  if (phase === 'swapping back')
+    lines.push('both sides are closed to everybody while the swap back is under way');
+  if (leftBehind.length > 0 && phase === 'swapped back') {
+    lines.push(
+      `${plan.names.green} holds what exists nowhere else:`,
+      ...leftBehind.map((line) => `  ${line}`),
+    );
+  }
+  return lines;
+}
 
 function keptText(state: RunState): string {
   const { names, renames } = state.plan;
@@ -54,9 +86,9 @@ function keptText(state: RunState): string {
 
 function stepLine(title: string, step: StepState, style: Style): string {
   const took = step.ms === undefined ? '' : style.dim(`  ${formatDuration(step.ms)}`);
-  const line = `  ${MARKS[step.phase]} ${title}${took}`;
+  const line = `  ${step.error ? MARKS.failed : MARKS[step.phase]} ${title}${took}`;
   if (step.phase === 'waiting') return style.dim(line);
-  return step.phase === 'failed' || step.phase === 'undo failed' ? style.red(line) : line;
+  return step.error ? style.red(line) : line;
 }
 
 /** All runs, a line each, newest last. */

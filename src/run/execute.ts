@@ -24,6 +24,8 @@ import { unwind } from './unwind.ts';
 export interface Execution {
   /** The side that the targets point at; follows the events. */
   live: Side;
+  /** Whether ownership was ever moved in this run. */
+  moved: boolean;
   readonly plan: Plan;
   readonly drivers: Drivers;
   readonly journal: Journal;
@@ -121,6 +123,8 @@ export async function takeBack(
   error: unknown,
   started: readonly PlannedStep[],
 ): Promise<Result> {
+  // A statement whose answer was lost may still be under way, and would come through after everything was put back.
+  await execution.drivers.database.endAbandoned().catch(() => undefined);
   const { lines, failed } = await unwind(
     started,
     (step) => contextOf(execution, step),
@@ -160,7 +164,10 @@ const recorder =
   (execution: Execution) =>
   async (body: EventBody): Promise<void> => {
     const event: Event = await execution.journal.append(body);
-    if (event.type === 'ownership-moved') execution.live = event.to;
+    if (event.type === 'ownership-moved') {
+      execution.live = event.to;
+      execution.moved = true;
+    }
     execution.screen.event(event);
   };
 
@@ -193,6 +200,7 @@ export function contextOf(execution: Execution, step: PlannedStep): StepContext 
     targets: drivers.targets,
     env: drivers.env,
     signal,
+    ownershipMoved: () => execution.moved,
     progress(done, total, unit, note) {
       screen.progress(step, { done, total, unit, ...(note === undefined ? {} : { note }) });
       if (Date.now() - stored < PROGRESS_MS) return;

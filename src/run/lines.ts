@@ -39,7 +39,8 @@ export class LineScreen implements Screen {
   }
 
   progress(step: PlannedStep, progress: Progress): void {
-    if (Date.now() - this.#shownAt < PROGRESS_MS) return;
+    // What a migration tool prints is printed: each line comes once.
+    if (progress.unit !== 'migrations' && Date.now() - this.#shownAt < PROGRESS_MS) return;
     this.#shownAt = Date.now();
     this.#line(`${step.id}: ${progressText(progress, Date.now() - this.#startedAt)}`);
   }

@@ -5,12 +5,14 @@ import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
 import { lookAtChecks, lookAtFacts } from '../steps/preflight/conditions.ts';
+import { lookAtTargets, withoutEchoes } from '../steps/preflight.ts';
 import { compactTime } from '../util/clock.ts';
 import { refusing } from './refusing.ts';
 import { openDrivers, openServer, type Drivers, type OpenServer, type Surroundings } from './open.ts';
 
-/** `20261120-234205-3fa9`: sorts by time, and is unique among runs of one second. */
-export const newRunId = (now: Date): string => `${compactTime(now)}-${randomBytes(2).toString('hex')}`;
+/** `20261120-234205-0173fa`: sorts by time, to the millisecond; the end keeps two runs of one millisecond apart. */
+export const newRunId = (now: Date): string =>
+  `${compactTime(now)}-${String(now.getUTCMilliseconds()).padStart(3, '0')}${randomBytes(2).toString('hex').slice(1)}`;
 
 export interface PreparedRun {
   readonly plan: Plan;
@@ -46,6 +48,7 @@ async function planRun(
   const drivers = openDrivers(
     server,
     {
+      run,
       migrate: playbook.migrate,
       verify: playbook.verify,
       targets: playbook.switch.targets,
@@ -61,7 +64,10 @@ async function planRun(
     createdAt: new Date().toISOString(),
     facts,
     names,
-    findings: findingsOf(facts, playbook, { names, renames }),
+    findings: withoutEchoes([
+      ...findingsOf(facts, playbook, { names, renames }),
+      ...(await lookAtTargets(drivers.targets)),
+    ]),
     clone: database.planClone(facts, names.green, playbook.clone.strategy),
     close: { blue: database.planClose(names.blue), green: database.planClose(names.green) },
     migrators: await planMigrators(playbook, drivers, facts),

@@ -12,6 +12,7 @@ import { openEmbedded } from '../databases/postgres/embedded/embedded.ts';
 import { Postgres } from '../databases/postgres/postgres.ts';
 import { migrators as migratorRegistry } from '../migrators/registry.ts';
 import { targets as targetRegistry } from '../targets/registry.ts';
+import { RUN_VARIABLE } from '../util/stray.ts';
 import { databaseOf } from '../util/url.ts';
 
 /** What the process brings along: variables for references and child processes, and the state folder. */
@@ -61,14 +62,15 @@ export async function openServer(source: BlueSource, run: string, around: Surrou
   };
 }
 
-type DriverPlan = Pick<Plan, 'migrate' | 'verify' | 'targets' | 'renames' | 'names'> & {
+type DriverPlan = Pick<Plan, 'run' | 'migrate' | 'verify' | 'targets' | 'renames' | 'names'> & {
   readonly folder: string;
 };
 
 /** Opens the drivers that a plan names, on a server that is open. */
 export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surroundings): Drivers {
   const { database, stays } = server;
-  const general = { folder: plan.folder, env: around.variables, resolve: around.resolve };
+  const env = { ...around.variables, [RUN_VARIABLE]: plan.run };
+  const general = { folder: plan.folder, env, resolve: around.resolve };
   const target = {
     folder: plan.folder,
     database,
@@ -79,7 +81,7 @@ export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surrou
   return {
     database,
     stays,
-    env: around.variables,
+    env,
     migrators: plan.migrate.map((use) => openDriver(migratorRegistry, use, general)),
     checks: plan.verify.map((use) => ({ name: use.driver, check: openDriver(checkRegistry, use, general) })),
     targets: plan.targets.map((use) => ({

@@ -1,6 +1,7 @@
 import { RefusedError } from '../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
+import { endStrayProcesses } from '../util/stray.ts';
 import type { Execution } from './execute.ts';
 import { openStored, type Drivers, type Surroundings } from './open.ts';
 import { refusing } from './refusing.ts';
@@ -29,6 +30,7 @@ async function open(
   try {
     await drivers.database.lock();
     await drivers.database.endAbandoned();
+    await endStrayProcesses(run);
     // Another process may have gone on with the run until the lock was ours.
     const journal = await store.open(run);
     const state = fold(await journal.read());
@@ -85,6 +87,7 @@ export function greenOid(state: RunState): number | undefined {
 export const executionOf = (reopened: Reopened, screen: Screen, signal: AbortSignal): Execution => ({
   plan: reopened.state.plan,
   live: reopened.state.live,
+  moved: reopened.state.switchedAt !== undefined,
   drivers: reopened.drivers,
   journal: reopened.journal,
   screen,

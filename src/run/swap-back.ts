@@ -9,6 +9,7 @@ import { plural } from '../util/units.ts';
 import { recordOf } from './error-record.ts';
 import { contextOf, type Execution } from './execute.ts';
 import { liveSide } from './live.ts';
+import { refusing } from './refusing.ts';
 import type { Reopened } from './reopen.ts';
 
 export interface SwapBackOptions {
@@ -43,6 +44,10 @@ export async function swapBack(
     return { ms: 0, writes: { tables: [], schema: [] } };
   }
   await assertPlaces(context);
+  // Before anything is closed: a target that cannot be moved is no reason to stop anybody.
+  await refusing(async () => {
+    for (const { target } of context.targets) await target.prepare('green', 'blue');
+  });
   const baseline = baselineOf(reopened);
   const writes = await database.writesSince('green', baseline);
   const lines = describeWrites(writes);
@@ -58,7 +63,11 @@ export async function swapBack(
   });
   try {
     const { ms, writes: final } = await move(context, baseline, options.acceptDataLoss);
-    await context.record({ type: 'swap-back-finished', ms: Math.round(ms) });
+    await context.record({
+      type: 'swap-back-finished',
+      ms: Math.round(ms),
+      leftBehind: describeWrites(final),
+    });
     return { ms, writes: final };
   } catch (error) {
     const settled = await reopenGreen(context, execution, error);
@@ -90,7 +99,7 @@ async function settleHalf(context: StepContext, execution: Execution): Promise<b
   if (blue && !blue.closed && sides.every((side) => side === 'blue')) {
     if (execution.live === 'green')
       await context.record({ type: 'ownership-moved', from: 'green', to: 'blue' });
-    await context.record({ type: 'swap-back-finished', ms: 0 });
+    await context.record({ type: 'swap-back-finished', ms: 0, leftBehind: [] });
     return true;
   }
   await putBack(context, 'green', 'blue', { mark: 'previous' });
@@ -144,7 +153,7 @@ const LOSS = 'a swap back would lose what was written since the switch';
 
 const lossDetails = (lines: readonly string[]) => ({
   detail: lines.map((line) => `  ${line}`).join('\n'),
-  hint: 'to go back all the same: cutover swap-back --accept-data-loss (the rows stay in the copy until it is retired)',
+  hint: 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
 });
 
 /**
@@ -152,8 +161,11 @@ const lossDetails = (lines: readonly string[]) => ({
  * settled by that.
  */
 async function reopenGreen(context: StepContext, execution: Execution, error: unknown): Promise<boolean> {
-  if (error instanceof StuckError || (await liveSide(execution.drivers)) !== 'green') return false;
+  if (error instanceof StuckError) return false;
   try {
+    // Ownership that never moved, or moved back, is with green whatever a target says, or cannot say, by now.
+    if (execution.live !== 'green' && (await liveSide(execution.drivers)) !== 'green') return false;
+    if ((await context.database.state('blue'))?.closed === false) return false;
     await context.database.open('green');
     return true;
   } catch {

@@ -8,6 +8,13 @@ import { recordOf } from './error-record.ts';
 /** How long all undos together wait for a server that is just away. */
 const PATIENCE_MS = 30_000;
 
+/** Last first; but blue is opened as soon as it is known to be live, before anybody waits for a copy to be dropped. */
+function inOrder(started: readonly PlannedStep[]): PlannedStep[] {
+  const urgent = (step: PlannedStep): number =>
+    step.ownership === 'moves' ? 0 : step.kind === 'fence' ? 1 : 2;
+  return started.toReversed().sort((a, b) => urgent(a) - urgent(b));
+}
+
 export interface Unwound {
   /** What was taken away, a line each. */
   readonly lines: readonly string[];
@@ -16,7 +23,7 @@ export interface Unwound {
 }
 
 /**
- * Takes back the started steps, last first. An undo that fails does not keep the others from being tried, for blue
+ * Takes back the started steps. An undo that fails does not keep the others from being tried, for blue
  * must become writable whatever else is left; only a switch that cannot be taken back stops everything, because then
  * it is not known which side is live.
  */
@@ -28,7 +35,7 @@ export async function unwind(
   const lines: string[] = [];
   const failed: { step: PlannedStep; message: string }[] = [];
   const deadline = Date.now() + PATIENCE_MS;
-  for (const step of started.toReversed()) {
+  for (const step of inOrder(started)) {
     await record({ type: 'undo-started', step: step.id });
     const context = contextOf(step);
     context.database.setPatience(Math.max(0, deadline - Date.now()));

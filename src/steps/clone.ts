@@ -2,6 +2,7 @@ import type { ClonePlan } from '../core/database.ts';
 import type { Step } from '../core/step.ts';
 import { formatBytes } from '../util/units.ts';
 import { controlOf } from './shared/control.ts';
+import { assertNotLive } from './shared/not-live.ts';
 
 /** Makes the copy by the statements of the plan. */
 export const clone: Step = {
@@ -31,6 +32,7 @@ export const clone: Step = {
     return green.mark?.run === context.run ? 'done' : 'unknown';
   },
   async undo(context) {
+    await assertNotLive(context);
     const dropped = await context.database.drop('green', 'copy');
     return dropped ? `the copy ${context.plan.names.green} is dropped` : undefined;
   },

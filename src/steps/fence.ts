@@ -1,5 +1,6 @@
 import type { Step } from '../core/step.ts';
 import { controlOf } from './shared/control.ts';
+import { assertNotLive } from './shared/not-live.ts';
 
 /** Closes blue to everybody until the switch, so that the copy stays complete without following blue. */
 export const fence: Step = {
@@ -15,6 +16,10 @@ export const fence: Step = {
   },
   async undo(context) {
     if ((await this.probe(context)) === 'absent') return undefined;
+    const mark = (await context.database.state('blue'))?.mark;
+    // Opened by hand since, and set aside by a later run: to open it now would make two writable sides.
+    if (mark) return `${context.plan.names.blue} of this run stays closed: run ${mark.run} keeps it`;
+    await assertNotLive(context);
     await context.database.open('blue');
     return `${context.plan.names.blue} accepts connections again`;
   },

@@ -9,11 +9,11 @@ export const preflight: Step = {
   kind: 'preflight',
   async run(context) {
     const facts = await context.facts();
-    const findings = [
+    const findings = withoutEchoes([
       ...lookAtFacts(facts, context.plan),
       ...lookAtChecks(context.plan.verify),
-      ...(await lookAtTargets(context)),
-    ];
+      ...(await lookAtTargets(context.targets)),
+    ]);
     const failures = findings.filter(({ severity }) => severity === 'failure');
     if (failures.length > 0) {
       throw new RefusedError(
@@ -34,20 +34,27 @@ export const preflight: Step = {
   undo: () => Promise.resolve(undefined),
 };
 
-async function lookAtTargets(context: StepContext): Promise<Finding[]> {
+/** Whether every target is where it should be, and can be moved. */
+export async function lookAtTargets(targets: StepContext['targets']): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const { name, target } of context.targets) {
+  for (const { name, target } of targets) {
     try {
       await target.prepare('blue', 'green');
     } catch (error) {
-      const hint = (error as { hint?: string }).hint;
+      const { hint, where } = error as { hint?: string; where?: string };
       findings.push({
         check: `target ${name}`,
         severity: 'failure',
-        message: messageOf(error),
+        message: where === undefined ? messageOf(error) : `${where}: ${messageOf(error)}`,
         ...(hint === undefined ? {} : { hint }),
       });
     }
   }
   return findings;
 }
+
+/** A name that is taken is one finding: what a target says of it besides would be other advice for the same thing. */
+export const withoutEchoes = (findings: readonly Finding[]): Finding[] =>
+  findings.some(({ check, severity }) => check === 'names' && severity === 'failure')
+    ? findings.filter(({ check }) => check !== 'target database-rename')
+    : [...findings];

@@ -16,6 +16,7 @@ export const switchStep: Step = {
     return sides.every((side) => side === 'blue') ? 'absent' : 'unknown';
   },
   async undo(context) {
+    if (!context.ownershipMoved()) return undefined;
     const moved = await putBack(context, 'blue', 'green', { mark: 'copy' });
     return moved ? 'every target points at blue again' : undefined;
   },

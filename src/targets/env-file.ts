@@ -53,6 +53,10 @@ export const envFile: Driver<Options, TargetContext, Target> = {
   },
 };
 
+function missingFile(cause: NodeJS.ErrnoException): never {
+  throw cause.code === 'ENOENT' ? new Error('there is no such file') : cause;
+}
+
 class EnvFile implements Target {
   readonly #options: Options;
   readonly #context: TargetContext;
@@ -127,19 +131,21 @@ class EnvFile implements Target {
   }
 
   #sideOf(value: string): Side | undefined {
-    const explicit = this.#options.green !== undefined;
-    return (['blue', 'green'] as const).find((side) =>
-      explicit
-        ? value === this.#context.resolve(this.#options[side]!)
-        : databaseOf(value) === this.#nameOf(side),
-    );
+    const { blue, green } = this.#options;
+    if (blue === undefined || green === undefined) {
+      return (['blue', 'green'] as const).find((side) => databaseOf(value) === this.#nameOf(side));
+    }
+    const values = { blue: this.#context.resolve(blue), green: this.#context.resolve(green) };
+    // References may have come to mean the same, for instance when they are read from this very file.
+    if (values.blue === values.green) return undefined;
+    return (['blue', 'green'] as const).find((side) => value === values[side]);
   }
 
   async #read(): Promise<{ path: string; text: string; assignment: Assignment }> {
     const { variable } = this.#options;
     try {
       // Behind a symbolic link the file itself is replaced, not the link.
-      const path = await realpath(this.#options.path);
+      const path = await realpath(this.#options.path).catch(missingFile);
       const text = await readText(path);
       // Reading turns other bytes into this character, and they would not come back as they were.
       if (text.includes('\uFFFD')) throw new Error('the file is not UTF-8');

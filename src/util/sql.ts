@@ -7,6 +7,10 @@ export function quoteIdentifier(name: string): string {
 /** `"schema"."table"` for SQL. */
 export const quotePath = (path: readonly string[]): string => path.map(quoteIdentifier).join('.');
 
+/** A statement for people: string constants, which may hold secrets, are left out. */
+export const withoutConstants = (sql: string): string =>
+  sql.replaceAll(/\$([A-Za-z_]\w*)?\$[^]*?(?:\$\1\$|$)/g, "'…'").replaceAll(/'(?:[^']|'')*(?:'|$)/g, "'…'");
+
 /** A string constant, for the utility statements that take no parameters. */
 export function quoteLiteral(text: string): string {
   if (text.includes('\0')) throw new TypeError('a string constant cannot hold NUL');

@@ -35,7 +35,7 @@ export async function workplace(t: ExecutionContext): Promise<Workplace> {
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const start: Workplace['start'] = (args, env = {}) => {
     const { CI: _ci, NO_COLOR: _noColor, FORCE_COLOR: _force, ...inherited } = process.env;
-    const child = spawn(process.execPath, [cli, ...args], {
+    const child = spawn(process.execPath, ['--', cli, ...args], {
       cwd: folder,
       // Compiled once for all the processes of the tests.
       env: { ...inherited, NODE_COMPILE_CACHE: join(tmpdir(), 'cutover-test-compile-cache'), ...env },

@@ -8,7 +8,13 @@ import { embeddedBinaries } from '../../src/databases/postgres/embedded/binaries
 import { startCluster, type Cluster } from '../../src/databases/postgres/embedded/cluster.ts';
 
 export const DEFAULT_MAJOR = 18;
-const packages: Record<number, string | undefined> = { 14: 'pg14', 15: 'pg15', 16: 'pg16', 17: 'pg17', 18: undefined };
+const packages: Record<number, string | undefined> = {
+  14: 'pg14',
+  15: 'pg15',
+  16: 'pg16',
+  17: 'pg17',
+  18: undefined,
+};
 
 /** The majors whose programs are installed here. */
 export const majors = (): number[] =>

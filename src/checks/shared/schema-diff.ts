@@ -24,6 +24,8 @@ interface SchemaDiff {
     readonly name: string;
     readonly near: string[];
   }[];
+  /** Renamed, says `expect`, to a name that nothing on green has. */
+  readonly astray: readonly { readonly from: string; readonly to: string; readonly near: string[] }[];
   /** Expected to go, and still there. */
   readonly unmet: readonly string[];
 }
@@ -66,6 +68,7 @@ export function compareSchemas(blue: Catalog, green: Catalog, expect: Expectatio
     differences: withoutParts(differences, kin),
     added: [...left.values()],
     unmatched: unmatched(blue, expect, kin),
+    astray: astray(blue, green, expect),
     unmet: unmet(expect, gone, kin, greenObjects),
   };
 }
@@ -149,6 +152,21 @@ function unmatched(blue: Catalog, expect: Expectations, kin: Family): SchemaDiff
         return { option, name, near };
       }),
   );
+}
+
+function astray(blue: Catalog, green: Catalog, expect: Expectations): SchemaDiff['astray'] {
+  const known = new Map(
+    green.objects.flatMap((object) => namesOf(object)).map((path) => [keyOf(path), displayName(path)]),
+  );
+  const renames = readRenames(expect);
+  const old = new Set(blue.objects.flatMap((object) => namesOf(object)).map(keyOf));
+  return Object.entries(expect.renamed).flatMap(([from, to]) => {
+    // A name that blue does not have is told already.
+    if (!old.has(keyOf(parsePath(from) ?? []))) return [];
+    const path = renames.path(parsePath(from) ?? []);
+    if (known.has(keyOf(path)) || known.has(keyOf(['public', ...path]))) return [];
+    return [{ from, to, near: nearNames(displayPath(path), known.values()) }];
+  });
 }
 
 function unmet(

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
-import { messageOf, StepError } from '../../core/errors.ts';
+import { isServerError, messageOf, StepError } from '../../core/errors.ts';
 import { addSecretsOfUrl } from '../../util/redact.ts';
 import { withDatabase, withoutDriver } from '../../util/url.ts';
 
 /** How to reach a server; the password is in here. */
 export interface Address {
   readonly url: string;
+  /** As it was given: an application's tools may need the driver that it names. */
+  readonly given: string;
   readonly host: string;
   readonly port: number;
   readonly application: string;
@@ -22,6 +24,7 @@ export function addressOf(rawUrl: string, application: string): Address {
   const config = parseIntoClientConfig(url);
   return {
     url,
+    given: rawUrl,
     host: config.host ?? process.env['PGHOST'] ?? 'localhost',
     port: Number(config.port ?? process.env['PGPORT'] ?? 5432),
     application,
@@ -51,6 +54,7 @@ export class Connection {
       application_name: address.application,
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
     });
     client.on('error', () => undefined);
     try {
@@ -86,7 +90,11 @@ export class Connection {
     // One after the other: a client that is asked while it works complains on stderr.
     const answer = this.#last.then(() => this.client.query<R>(sql, parameters as unknown[] | undefined));
     this.#last = answer.catch(() => undefined);
-    const result: unknown = await answer;
+    const result: unknown = await answer.catch((error: unknown) => {
+      // The driver's own errors have no SQLSTATE: the connection broke under the statement.
+      if (isServerError(error) || !(error instanceof Error)) throw error;
+      throw new StepError(`the connection to the server was lost: ${error.message}`, { cause: error });
+    });
     // Several statements in one text give several results: the last one's rows count.
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
   }
@@ -162,12 +170,16 @@ export async function openPatiently(
 
 /** A connection outside of blue and green: `postgres`, or `template1` where an administrator removed it. */
 export async function openMaintenance(address: Address, patience: number): Promise<Connection> {
-  try {
-    return await openPatiently(address, 'postgres', patience);
-  } catch (error) {
+  const connection = await openPatiently(address, 'postgres', patience).catch((error: unknown) => {
     if (codeOf(error) !== '3D000') throw error;
     return openPatiently(address, 'template1', patience);
-  }
+  });
+  // It may have nothing to say for hours; and when its client is gone, the server shall notice within half a minute.
+  await connection.query(
+    `set idle_session_timeout = 0; set statement_timeout = 0; set lock_timeout = 0;
+     set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`,
+  );
+  return connection;
 }
 
 /** Runs `work` and cancels what the connection is executing when the signal fires; then throws the signal's reason. */
@@ -178,8 +190,9 @@ export async function cancellable<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
+  let cancelled: Promise<void> | undefined;
   const cancel = (): void => {
-    void (async () => {
+    cancelled = (async () => {
       const helper = await openMaintenance(address, 0);
       try {
         await helper.query('select pg_cancel_backend($1)', [connection.pid]);
@@ -196,5 +209,7 @@ export async function cancellable<T>(
     throw error;
   } finally {
     signal.removeEventListener('abort', cancel);
+    // One that is under way must not hit the next statement, which puts things back.
+    await cancelled;
   }
 }

@@ -5,6 +5,8 @@ import type { LongTransactions } from '../../core/playbook.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { formatDuration } from '../../util/units.ts';
 import { cancellable, codeOf, type Address, type Connection } from './connection.ts';
+import type { Found } from './copy/copy.ts';
+import { parseMark } from './copy/mark.ts';
 import { readSessions } from './facts/facts.ts';
 
 const POLL_MS = 20;
@@ -148,4 +150,15 @@ function stubborn(name: string, sessions: readonly SessionInfo[]): StepError {
     detail: sessions.map((session) => `  ${describeSession(session)}`).join('\n'),
     hint: 'look at what they wait for in pg_stat_activity, and run again',
   });
+}
+
+/** Accepts connections again. What a run set aside or made is opened only by that run, which takes its mark away first. */
+export async function openDatabase(admin: Connection, found: Found): Promise<void> {
+  const mark = parseMark(found.comment);
+  if (mark) {
+    throw new StepError(`database ${found.name} carries the mark of run ${mark.run} and is not opened`, {
+      hint: `see what that run says: cutover status ${mark.run}`,
+    });
+  }
+  await admin.query(`ALTER DATABASE ${quoteIdentifier(found.name)} WITH ALLOW_CONNECTIONS true`);
 }

@@ -65,6 +65,10 @@ async function takeOne(connection: Connection, oid: number): Promise<void> {
     holder
       ? `another run works on this database: ${holder.application} from ${holder.address} since ${holder.since} (pid ${holder.pid})`
       : 'another run works on this database',
-    { hint: 'wait until it has finished; see it with: cutover runs' },
+    {
+      hint: holder
+        ? `wait until it has finished; if its process is gone for good: select pg_terminate_backend(${holder.pid})`
+        : 'wait until it has finished',
+    },
   );
 }

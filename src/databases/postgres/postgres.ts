@@ -9,10 +9,18 @@ import { withDatabase } from '../../util/url.ts';
 import { chooseStrategy, planClone } from './copy/clone-plan.ts';
 import { Access } from './access.ts';
 import { addressOf, type Address } from './connection.ts';
-import { copySteps, dropMarked, findByName, findByOid, findCopy, makeCopy, type Found } from './copy/copy.ts';
+import {
+  shownCopySteps,
+  dropMarked,
+  findByName,
+  findByOid,
+  findCopy,
+  makeCopy,
+  type Found,
+} from './copy/copy.ts';
 import { readFacts } from './facts/facts.ts';
 import { endAbandoned } from './abandoned.ts';
-import { closeDatabase } from './fence.ts';
+import { closeDatabase, openDatabase } from './fence.ts';
 import { RunLock } from './lock.ts';
 import { formatMark, interimName, parseMark } from './copy/mark.ts';
 import { Readers } from './readers.ts';
@@ -51,7 +59,7 @@ export class Postgres implements core.Database {
     const plan = planClone(facts, green, this.#run, choice);
     return {
       plan,
-      does: [plan.create, ...copySteps(plan, this.#run)],
+      does: [plan.create, ...shownCopySteps(plan, this.#run)],
       reason: choice.reason,
       estimate: choice.estimate,
     };
@@ -139,9 +147,7 @@ export class Postgres implements core.Database {
   }
 
   async open(side: Side): Promise<void> {
-    const found = await this.#found(side);
-    const admin = await this.#access.maintenance();
-    await admin.query(`ALTER DATABASE ${quoteIdentifier(found.name)} WITH ALLOW_CONNECTIONS true`);
+    await openDatabase(await this.#access.maintenance(), await this.#found(side));
   }
 
   async clone(plan: core.ClonePlan, control: core.WorkControl): Promise<{ oid: number }> {
@@ -209,7 +215,7 @@ export class Postgres implements core.Database {
   }
 
   async url(side: Side): Promise<string> {
-    return withDatabase(this.address.url, (await this.#found(side)).name);
+    return withDatabase(this.address.given, (await this.#found(side)).name);
   }
 
   async end(): Promise<void> {

@@ -70,7 +70,7 @@ function takenBy({ name, mark }: Facts['databases'][number], use: string): Findi
       'failure',
       `there is a database ${name} already, and no run of this tool made it`,
       {
-        hint: `${rename(use)}; or drop the database by hand if nobody needs it`,
+        hint: rename(use),
       },
     );
   }

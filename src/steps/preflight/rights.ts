@@ -47,6 +47,34 @@ export const rights: Condition = (facts) => {
       ),
     );
   }
+  const restricted = blue.settings.filter((setting) => setting.restricted);
+  if (restricted.length > 0 && !role.superuser) {
+    findings.push(
+      finding(
+        'rights',
+        'failure',
+        `role ${role.name} may not carry over settings of ${blue.name} that only a superuser may set`,
+        {
+          hint: 'connect as a superuser, or ALTER DATABASE … RESET them',
+          list: restricted.map((setting) => setting.name),
+        },
+      ),
+    );
+  }
+  const untouchable = facts.sessions.filter((session) => session.superuser);
+  if (untouchable.length > 0 && !role.superuser) {
+    findings.push(
+      finding(
+        'rights',
+        'failure',
+        `role ${role.name} may not end the sessions of superusers on ${blue.name}`,
+        {
+          hint: 'let them disconnect, or connect as a superuser',
+          list: untouchable.map(({ pid, user }) => `pid ${pid} user=${user}`),
+        },
+      ),
+    );
+  }
   if (facts.objects.unreadable.length > 0) {
     findings.push(
       finding('rights', 'failure', `role ${role.name} may not read everything in ${blue.name}`, {

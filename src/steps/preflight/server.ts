@@ -1,4 +1,5 @@
 import type { Finding } from '../../core/check.ts';
+import type { Facts } from '../../core/database.ts';
 import { formatBytes, formatDuration, plural } from '../../util/units.ts';
 import { finding, type Condition } from './condition.ts';
 
@@ -21,7 +22,7 @@ export const server: Condition = (facts, plan) => {
       }),
     );
   }
-  if (facts.blue.closed) findings.push(closed(facts.blue.name));
+  if (facts.blue.closed) findings.push(closed(facts));
   if (facts.blue.readOnly) {
     findings.push(
       finding('writable', 'failure', `${facts.blue.name} is read-only by default_transaction_read_only`, {
@@ -50,10 +51,26 @@ export const server: Condition = (facts, plan) => {
   return findings;
 };
 
-function closed(name: string): Finding {
-  return finding('writable', 'failure', `${name} does not accept connections (ALLOW_CONNECTIONS is false)`, {
-    hint: `a run that died may have left it so: cutover runs, then cutover abort RUN; or: ALTER DATABASE … WITH ALLOW_CONNECTIONS true`,
-  });
+function closed({ blue, databases }: Facts): Finding {
+  const mark = databases.find(({ oid }) => oid === blue.oid)?.mark;
+  if (mark) {
+    return finding(
+      'writable',
+      'failure',
+      `${blue.name} is not live: it is what run ${mark.run} set aside or made`,
+      {
+        hint: `point blue at the database that is live; see: cutover status ${mark.run}`,
+      },
+    );
+  }
+  return finding(
+    'writable',
+    'failure',
+    `${blue.name} does not accept connections (ALLOW_CONNECTIONS is false)`,
+    {
+      hint: `a run that died may have left it so: cutover runs, then cutover abort RUN (in the folder or with the --state of that run)`,
+    },
+  );
 }
 
 function space(free: number | undefined, bytes: number): Finding[] {

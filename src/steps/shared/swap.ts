@@ -25,6 +25,7 @@ export async function swap(context: StepContext, from: Side, to: Side): Promise<
   const control = uninterrupted(context);
   const comment = context.plan.blue.comment;
   const former = (await database.state(to))?.mark?.as;
+  for (const side of [from, to]) await assertClosed(context, side);
   await database.close(from, context.plan.longTransactions, control);
   await database.close(to, { wait: 0, then: 'end' }, control);
   await database.assertLocked();
@@ -49,6 +50,15 @@ export async function swap(context: StepContext, from: Side, to: Side): Promise<
     });
   }
   return { ms: performance.now() - started };
+}
+
+/** What was proved is only true of databases that nobody could write to since. */
+async function assertClosed({ database }: StepContext, side: Side): Promise<void> {
+  const state = await database.state(side);
+  if (state?.closed) return;
+  throw new StepError(`${state?.name ?? side} was opened by somebody since it was closed for this run`, {
+    hint: 'what was verified may not be true any more; run again',
+  });
 }
 
 /** The opening may have come through although its answer did not: then the new side is live, and that is that. */

@@ -12,9 +12,13 @@ export function carryStatements(blue: Facts['blue'], name: string): string[] {
   if (blue.connectionLimit !== -1) {
     statements.push(`ALTER DATABASE ${database} WITH CONNECTION LIMIT ${blue.connectionLimit}`);
   }
-  for (const setting of blue.settings) statements.push(settingStatement(database, setting));
+  for (const setting of blue.settings)
+    if (!isUnseen(setting)) statements.push(settingStatement(name, setting));
   return statements;
 }
+
+/** PostgreSQL's own settings are no secrets; what an application keeps under a prefix of its own may well be one. */
+export const isUnseen = ({ name }: Pick<Setting, 'name'>): boolean => name.includes('.');
 
 function privilegeStatements(
   database: string,
@@ -61,7 +65,8 @@ const LISTS = new Set([
   'unix_socket_directories',
 ]);
 
-function settingStatement(database: string, { role, name, value }: Setting): string {
+export function settingStatement(copy: string, { role, name, value }: Setting): string {
+  const database = quoteIdentifier(copy);
   const target =
     role === '' ? `DATABASE ${database}` : `ROLE ${quoteIdentifier(role)} IN DATABASE ${database}`;
   const values = LISTS.has(name.toLowerCase())

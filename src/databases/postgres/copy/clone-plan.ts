@@ -3,7 +3,7 @@ import type { Estimate } from '../../../core/estimate.ts';
 import type { Playbook } from '../../../core/playbook.ts';
 import { formatBytes, formatCount } from '../../../util/units.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
-import { carryStatements } from './carry.ts';
+import { carryStatements, isUnseen } from './carry.ts';
 import { interimName } from './mark.ts';
 
 // Measured on two cores and an SSD with PostgreSQL 15: 1.5 GB and 5,000 tables, both ways.
@@ -56,5 +56,6 @@ export function planClone(facts: Facts, green: string, run: string, choice: Clon
       `CREATE DATABASE ${quoteIdentifier(interim)} WITH TEMPLATE ${quoteIdentifier(name)} ` +
       `OWNER ${quoteIdentifier(owner)}${strategy}`,
     carry: carryStatements(facts.blue, green),
+    unseen: facts.blue.settings.filter(isUnseen).map(({ role, name: setting }) => ({ role, name: setting })),
   };
 }

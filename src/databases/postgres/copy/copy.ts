@@ -1,7 +1,9 @@
-import type { ClonePlan, Mark, WorkControl } from '../../../core/database.ts';
+import type { ClonePlan, Mark, Setting, WorkControl } from '../../../core/database.ts';
 import { StepError } from '../../../core/errors.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 import { cancellable, codeOf, type Address, type Connection } from '../connection.ts';
+import { SETTINGS } from '../facts/queries.ts';
+import { settingStatement } from './carry.ts';
 import { formatMark, parseMark } from './mark.ts';
 
 export interface Found {
@@ -56,6 +58,7 @@ export async function makeCopy(
     control.signal.throwIfAborted();
     await admin.query(statement).catch(explainName(plan.name));
   }
+  await carryUnseen(admin, plan);
   const found = await findByName(admin, plan.name);
   if (!found) throw new StepError(`the copy ${plan.name} was made and has gone; has somebody dropped it?`);
   return found.oid;
@@ -67,6 +70,26 @@ export const copySteps = (plan: ClonePlan, run: string): string[] => [
   `ALTER DATABASE ${quoteIdentifier(plan.interim)} RENAME TO ${quoteIdentifier(plan.name)}`,
   ...plan.carry,
 ];
+
+/** The same for people: what is not shown is named. */
+export const shownCopySteps = (plan: ClonePlan, run: string): string[] => [
+  ...copySteps(plan, run),
+  ...plan.unseen.map((setting) => settingStatement(plan.name, { ...setting, value: '…', restricted: false })),
+];
+
+async function carryUnseen(admin: Connection, plan: ClonePlan): Promise<void> {
+  if (plan.unseen.length === 0) return;
+  const blue = await findByName(admin, plan.from);
+  const settings = await admin.query<Setting & Record<string, unknown>>(SETTINGS, [blue?.oid]);
+  for (const { role, name } of plan.unseen) {
+    const setting = settings.find((each) => each.role === role && each.name === name);
+    if (!setting)
+      throw new StepError(`setting ${name} of ${plan.from} is gone since the plan was made`, {
+        hint: 'run again',
+      });
+    await admin.query(settingStatement(plan.name, setting));
+  }
+}
 
 function explainCreate(cause: unknown): never {
   if (codeOf(cause) === '55006') {
@@ -106,6 +129,7 @@ export async function dropMarked(
     );
   }
   const database = quoteIdentifier(found.name);
-  await admin.query(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`);
+  // After an interrupted DROP the database takes no ALTER any more, only another DROP.
+  if (found.open) await admin.query(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`);
   await admin.query(`DROP DATABASE ${database} WITH (FORCE)`);
 }

@@ -7,6 +7,7 @@ import type { Connection } from '../connection.ts';
 import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './queries.ts';
 import { parseMark } from '../copy/mark.ts';
 import { createReader, prepareReaderSession } from '../reader.ts';
+import { withoutConstants } from '../../../util/sql.ts';
 
 interface ServerRow {
   [column: string]: unknown;
@@ -117,7 +118,11 @@ export async function readSessions(
     SESSIONS,
     [oid, ownPids],
   );
-  return rows.map(({ seconds, ...session }) => ({ ...session, transactionSeconds: seconds ?? undefined }));
+  return rows.map(({ seconds, ...session }) => ({
+    ...session,
+    query: withoutConstants(session.query),
+    transactionSeconds: seconds ?? undefined,
+  }));
 }
 
 async function readInside(

@@ -23,7 +23,8 @@ export const PRIVILEGES = `
 
 export const SETTINGS = `
   select coalesce(r.rolname, '') as role,
-         split_part(c, '=', 1) as name, substr(c, strpos(c, '=') + 1) as value
+         split_part(c, '=', 1) as name, substr(c, strpos(c, '=') + 1) as value,
+         coalesce((select context like 'superuser%' from pg_settings p where p.name = split_part(c, '=', 1)), false) as restricted
   from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) as c
   where s.setdatabase = $1 order by 1, 2`;
 
@@ -39,6 +40,7 @@ export const SESSIONS = `
   select pid, coalesce(usename, '') as user, coalesce(application_name, '') as application,
          coalesce(backend_type, case when usesysid is null then 'autovacuum worker' else 'client backend' end) as kind,
          coalesce(state, '') as state, left(coalesce(query, ''), 200) as query,
+         coalesce((select rolsuper from pg_roles r where r.oid = usesysid), false) as superuser,
          case when backend_type is not null then extract(epoch from clock_timestamp() - xact_start)::float8
               when pid in (select pid from pg_locks where locktype = 'virtualxid' and mode = 'ExclusiveLock') then 0
          end as seconds
