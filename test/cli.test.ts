@@ -45,7 +45,7 @@ async function refusedRun(
   ...more: string[]
 ): Promise<string> {
   const { err } = await work.cutover(['run', 'playbook.yml', '--yes', ...more], env);
-  return /run (\d{8}-\d{6}-\w{4})/.exec(err)![1]!;
+  return /run (\d{8}-\d{6}-\w{6})/.exec(err)![1]!;
 }
 
 /** In a shell, with whatever it does to standard input and output. */

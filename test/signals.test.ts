@@ -374,7 +374,7 @@ test('a second run, and an abort, are refused while the first lives, and told wh
   const subject = await shop(t, { migration: `select pg_sleep(${LONG}) as in_first` });
   const first = start(subject);
   await until('the migration', () => active('in_first'));
-  const [, id] = /run (\d{8}-\d{6}-\w{4})/.exec(first.err())!;
+  const [, id] = /run (\d{8}-\d{6}-\w{6})/.exec(first.err())!;
   for (const args of [['run', 'playbook.yml'], ['--state', 'elsewhere', 'run', 'playbook.yml'], ['abort']]) {
     const second = await subject.work.cutover(args, subject.env);
     t.is(second.code, 3, second.err);

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Target } from '../src/core/target.ts';
@@ -31,7 +31,9 @@ interface Faults {
   journal?(journal: Journal): Journal;
   readonly signal?: AbortSignal;
   /** What happens while the gate is open. */
-  gate?(shop: string): Promise<void>;
+  gate?(shop: string, work: Workplace): Promise<void>;
+  /** The process dies before this step: nothing more is done or written. */
+  readonly stopAt?: 'migrate' | 'verify';
   /** What happens between the plan and the run. */
   planned?(work: Workplace): Promise<unknown>;
   /** Of blue's database. */
@@ -84,9 +86,21 @@ switch:
   const { plan, drivers } = await prepareRun(await loadPlaybook(file, env), around, true);
   await faults.planned?.(work);
   const real = await new FileJournalStore(around.stateFolder).create(plan.run);
-  const journal = faults.journal?.(real) ?? real;
+  const death = Promise.withResolvers<Result>();
+  const mortal: Journal = {
+    run: real.run,
+    append(body) {
+      if (body.type !== 'step-started' || !faults.stopAt || !body.step.startsWith(faults.stopAt))
+        return real.append(body);
+      death.resolve({ outcome: 'stuck', exit: 7, undone: [] });
+      return new Promise(() => undefined);
+    },
+    read: () => real.read(),
+    close: () => real.close(),
+  };
+  const journal = faults.journal?.(real) ?? mortal;
   await journal.append({ type: 'run-created', run: plan.run, operator: 'test', plan });
-  const result = await execute({
+  const living = execute({
     plan,
     live: 'blue',
     moved: false,
@@ -95,10 +109,11 @@ switch:
     screen: new LineScreen(() => undefined),
     signal: faults.signal ?? new AbortController().signal,
     ask: async () => {
-      await faults.gate?.(shop);
+      await faults.gate?.(shop, work);
       return { answer: 'go', by: 'test' };
     },
   });
+  const result = await Promise.race([living, death.promise]);
   const events = await real.read();
   await real.close();
   await drivers.end();
@@ -433,4 +448,83 @@ test('the new side was opened although the answer was lost: the run goes forward
   });
   t.is(ended.outcome, 'completed', String(ended.error));
   t.is((await server.sql('select 1 from shops where tier = 1', ended.shop)).length, 500);
+});
+
+test('a target that cannot be read any more before the switch: blue is live again, nothing is stuck', async (t) => {
+  for (const spoil of ['', 'DATABASE=elsewhere\n']) {
+    const ended = await runWith(t, {
+      gate: async (_shop, work) => {
+        if (spoil === '') await rm(join(work.folder, 'first.env'));
+        else await work.file('first.env', spoil);
+      },
+    });
+    t.is(ended.outcome, 'unwound', String(ended.error));
+    t.is(ended.exit, 4);
+    t.deepEqual(await dump(server, ended.shop), ended.before);
+    t.is((await server.sql(`select 1 from pg_database where datname like '${ended.shop}%'`)).length, 1);
+  }
+});
+
+test('a swap back whose target cannot be read is refused before anybody is stopped', async (t) => {
+  const ended = await runWith(t, {});
+  await rm(join(ended.work.folder, 'second.env'));
+  const client = await server.connect(ended.shop);
+  const refused = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(refused.code, 3, refused.err);
+  t.regex(refused.err, /there is no such file/);
+  t.is((await client.query('select 1')).rowCount, 1, 'the session is still there');
+  await client.end();
+  t.regex((await ended.work.cutover(['status'])).out, /completed/);
+  await ended.work.file('second.env', SECOND.replace('"blue"', '"green"'));
+  const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
+  t.is(back.code, 0, back.err);
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+});
+
+for (const side of ['blue', 'green']) {
+  test(`${side} was opened by hand after the verification: no switch, for the proof may not hold any more`, async (t) => {
+    const ended = await runWith(t, {
+      async gate(shop) {
+        const name = side === 'blue' ? shop : `${shop}_green`;
+        await server.sql(`alter database ${name} with allow_connections true`);
+        await server.sql(`insert into shops values (3001, 'acknowledged')`, name);
+      },
+    });
+    t.is(ended.outcome, 'unwound', String(ended.error));
+    t.regex(String(ended.error), /was opened by somebody since/);
+    const kept = await server.sql('select name from shops where id = 3001', ended.shop);
+    t.is(kept.length, side === 'blue' ? 1 : 0);
+    t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), FIRST);
+  });
+}
+
+test('abort of a run that died long ago leaves the previous copy of a later run closed', async (t) => {
+  const first = await runWith(t, { stopAt: 'migrate' });
+  await server.sql(`alter database ${first.shop} with allow_connections true`);
+  await server.sql(`drop database ${first.shop}_green with (force)`);
+  const second = await first.work.cutover(['run', 'playbook.yml', '--yes'], first.env);
+  t.is(second.code, 0, second.err);
+  const aborted = await first.work.cutover(['abort', first.run], first.env);
+  t.is(aborted.code, 0, aborted.err);
+  t.regex(aborted.err, /stays closed: run .* keeps it/);
+  const open = await server.sql(
+    `select datname from pg_database where datname like '${first.shop}%' and datallowconn`,
+  );
+  t.deepEqual(open, [{ datname: first.shop }]);
+  t.is((await server.sql('select 1 from shops where tier = 1', first.shop)).length, 500);
+});
+
+test('abort neither drops a copy that somebody made live by hand nor opens blue beside it', async (t) => {
+  const ended = await runWith(t, { stopAt: 'verify' });
+  await server.sql(`alter database ${ended.shop} rename to ${ended.shop}_old`);
+  await server.sql(`alter database ${ended.shop}_green rename to ${ended.shop}`);
+  await server.sql(`insert into shops values (4001, 'by hand')`, ended.shop);
+  const aborted = await ended.work.cutover(['abort', ended.run], ended.env);
+  t.is(aborted.code, 7, aborted.err);
+  t.regex(aborted.err, /seems to be live/);
+  t.is((await server.sql('select 1 from shops where id = 4001', ended.shop)).length, 1);
+  const open = await server.sql(
+    `select datname from pg_database where datname like '${ended.shop}%' and datallowconn`,
+  );
+  t.deepEqual(open, [{ datname: ended.shop }]);
 });

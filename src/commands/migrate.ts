@@ -27,7 +27,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   if (!ACTIONS.some((each) => each === action)) {
-    throw new UsageError(`there is no cutover migrate ${action}`, { hint: `write ${ACTIONS.join(', ')}` });
+    throw new UsageError(`there is no cutover migrate ${action}`, { hint: 'write status, up or down' });
   }
   const around = await surroundingsOf(options);
   const migrator = openMigrator(options, around);

@@ -88,6 +88,10 @@ function readOptions(
     const secret = part(key);
     if (secret) refusePasswords(secret, [...path, key], reading);
   }
+  for (const key of driver.verbatim ?? []) {
+    const line = part(key);
+    if (line) refuseLiteralPassword(line, [...path, key], reading);
+  }
   const manner = { verbatim: parts(driver.verbatim), secret: parts(driver.secrets) };
   const parsed = validate(strictly(driver.options), tree, path, reading, manner, place);
   if (parsed === undefined) return undefined;
@@ -104,6 +108,14 @@ function readOptions(
 function absolute(value: unknown, folder: string): unknown {
   if (typeof value === 'string') return resolve(folder, value);
   return Array.isArray(value) ? value.map((entry) => absolute(entry, folder)) : value;
+}
+
+/** A shell line is shown in the plan and stored as it is: `$NAME` and `${NAME}` may stand in it, a password may not. */
+function refuseLiteralPassword(tree: Tree, path: KeyPath, reading: Reading): void {
+  if (tree.kind === 'list' || tree.kind === 'map' || tree.value === null) return;
+  if (holdsPassword(String(tree.value).replaceAll(/\$\w+/g, ''))) {
+    reading.mistakes.add(tree.place, path, PASSWORD.replace('DATABASE_URL', 'NAME'));
+  }
 }
 
 const SECRET_KEY = /pass|secret|token|authorization|api-?key/i;
