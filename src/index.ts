@@ -9,7 +9,7 @@ export type { RunState } from './journal/fold.ts';
 export type { Journal, JournalStore } from './journal/journal.ts';
 export type { Environment } from './playbook/values/environment.ts';
 export type { Surroundings } from './run/open.ts';
-export type { Screen } from './run/screen.ts';
+export type { Screen } from './run/screen/screen.ts';
 export { CutoverError, EXIT } from './core/errors.ts';
 export { FileJournalStore } from './journal/file.ts';
 export { fold } from './journal/fold.ts';

@@ -87,7 +87,7 @@ const onlyIn = (what: string, pattern: RegExp, allowed: readonly string[]): void
 };
 
 onlyIn('processes are started', /from 'node:child_process'/, ['src/util/exec.ts']);
-onlyIn('listr2 is used', /from 'listr2'/, ['src/run/tasklist.ts']);
+onlyIn('listr2 is used', /from 'listr2'/, ['src/run/screen/tasklist.ts']);
 onlyIn('the drivers’ registries are imported', /(targets|migrators|checks)\/registry\.ts'/, [
   'src/playbook/schema.ts',
   'src/run/open.ts',

@@ -4,7 +4,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { satisfies } from '../src/commands/node-version.ts';
+import { satisfies } from '../src/commands/shared/node-version.ts';
 import { commands } from '../src/commands/registry.ts';
 import { cli, root, workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';

@@ -9,7 +9,7 @@ import type { Journal } from '../src/journal/journal.ts';
 import { loadPlaybook } from '../src/playbook/load.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
 import { execute, type Result } from '../src/run/execute.ts';
-import { LineScreen } from '../src/run/lines.ts';
+import { LineScreen } from '../src/run/screen/lines.ts';
 import { prepareRun } from '../src/run/new-run.ts';
 import type { Drivers } from '../src/run/open.ts';
 import { executionOf, reopen } from '../src/run/reopen.ts';

@@ -1,11 +1,11 @@
 import { type ExitCode } from '../core/errors.ts';
 import { errorText } from '../report/error.ts';
 import { abort } from '../run/abort.ts';
-import { LineScreen } from '../run/lines.ts';
+import { LineScreen } from '../run/screen/lines.ts';
 import { describeNow } from '../run/now.ts';
 import { reopen } from '../run/reopen.ts';
-import type { CommandIo, Options } from './io.ts';
-import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
 
 const PHASES = ['running', 'unwinding', 'stuck'] as const;
 

@@ -5,9 +5,9 @@ import { errorText } from '../report/error.ts';
 import { redact } from '../util/redact.ts';
 import { createStyle } from '../util/style.ts';
 import { version } from '../util/version.ts';
-import type { CommandIo, GlobalOptions } from './io.ts';
+import type { CommandIo, GlobalOptions } from './shared/io.ts';
 import { commands, type CommandSpec } from './registry.ts';
-import { repeatFlags } from './repeat-flags.ts';
+import { repeatFlags } from './shared/repeat-flags.ts';
 
 /** From the words of the command line to the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {

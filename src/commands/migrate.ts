@@ -4,10 +4,10 @@ import { Connection, addressOf } from '../databases/postgres/connection.ts';
 import { sql } from '../migrators/sql.ts';
 import { databaseOf } from '../util/url.ts';
 import { formatDuration } from '../util/units.ts';
-import { progressText } from '../run/phrases.ts';
-import type { CommandIo, Options } from './io.ts';
-import { withSignals } from './signals.ts';
-import { surroundingsOf } from './surroundings.ts';
+import { progressText } from '../run/screen/phrases.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { withSignals } from './shared/signals.ts';
+import { surroundingsOf } from './shared/surroundings.ts';
 
 type MigrateOptions = Options<{
   directory?: string;

@@ -3,8 +3,8 @@ import { loadPlaybook } from '../playbook/load.ts';
 import { planText } from '../report/plan.ts';
 import { prepareRun } from '../run/new-run.ts';
 import { withoutSecrets } from '../journal/redact-event.ts';
-import type { CommandIo, Options } from './io.ts';
-import { surroundingsOf } from './surroundings.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { surroundingsOf } from './shared/surroundings.ts';
 
 export async function run(
   [file]: readonly (string | undefined)[],

@@ -1,10 +1,10 @@
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/retire.ts';
-import { askText } from './ask.ts';
-import type { CommandIo, Options } from './io.ts';
-import { shellWord } from './repeat-flags.ts';
-import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
+import { askText } from './shared/ask.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { shellWord } from './shared/repeat-flags.ts';
+import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
 
 const PHASES = ['completed', 'swapped back', 'retiring'] as const;
 

@@ -9,13 +9,13 @@ import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { describeNow } from '../run/now.ts';
 import { nextFor } from '../run/reopen.ts';
 import { refusing } from '../run/refusing.ts';
-import type { Screen } from '../run/screen.ts';
+import type { Screen } from '../run/screen/screen.ts';
 import { formatDuration } from '../util/units.ts';
-import { askYesNo } from './ask.ts';
-import type { CommandIo, Options } from './io.ts';
-import { screenFor } from './screens.ts';
-import { withSignals } from './signals.ts';
-import { storeOf, surroundingsOf } from './surroundings.ts';
+import { askYesNo } from './shared/ask.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { screenFor } from './shared/screens.ts';
+import { withSignals } from './shared/signals.ts';
+import { storeOf, surroundingsOf } from './shared/surroundings.ts';
 
 type RunOptions = Options<{ yes?: true; json?: true }>;
 

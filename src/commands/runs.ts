@@ -1,7 +1,7 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runsText } from '../report/run.ts';
-import type { CommandIo, Options } from './io.ts';
-import { allRuns, storeOf } from './surroundings.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { allRuns, storeOf } from './shared/surroundings.ts';
 
 export async function run(
   _args: readonly (string | undefined)[],

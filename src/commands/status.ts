@@ -1,8 +1,8 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runText } from '../report/run.ts';
 import { nextFor } from '../run/reopen.ts';
-import type { CommandIo, Options } from './io.ts';
-import { chooseRun, runToShow, storeOf } from './surroundings.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { chooseRun, runToShow, storeOf } from './shared/surroundings.ts';
 
 /** What the journal says; asks no server. */
 export async function run(

@@ -4,12 +4,12 @@ import { fold } from '../journal/fold.ts';
 import { runText } from '../report/run.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
 import { describeWrites, swapBack } from '../run/swap-back.ts';
-import { LineScreen } from '../run/lines.ts';
+import { LineScreen } from '../run/screen/lines.ts';
 import { formatDuration } from '../util/units.ts';
-import { askYesNo } from './ask.ts';
-import type { CommandIo, Options } from './io.ts';
-import { withSignals } from './signals.ts';
-import { chooseRun, storeOf, surroundingsOf } from './surroundings.ts';
+import { askYesNo } from './shared/ask.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { withSignals } from './shared/signals.ts';
+import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
 
 type SwapBackOptions = Options<{ yes?: true; acceptDataLoss?: true }>;
 

@@ -1,7 +1,7 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { loadPlaybook } from '../playbook/load.ts';
-import type { CommandIo, Options } from './io.ts';
-import { surroundingsOf } from './surroundings.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { surroundingsOf } from './shared/surroundings.ts';
 
 export async function run(
   [file]: readonly (string | undefined)[],

@@ -1,6 +1,6 @@
 import type { Reader } from './catalog.ts';
 import type { MigrationTarget } from './migrator.ts';
-import type { Estimate } from './estimate.ts';
+import type { Estimate } from '../util/units.ts';
 import type { LongTransactions, Playbook } from './playbook.ts';
 import type { Side } from './side.ts';
 

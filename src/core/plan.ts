@@ -1,5 +1,5 @@
 import type { Names } from './database.ts';
-import type { Estimate } from './estimate.ts';
+import type { Estimate } from '../util/units.ts';
 import type { DriverUse } from './driver.ts';
 import type { Finding } from './check.ts';
 import type { BlueSource, Expectations, LongTransactions } from './playbook.ts';

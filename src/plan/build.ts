@@ -1,6 +1,6 @@
 import type { Facts, Names, PlannedClone } from '../core/database.ts';
 import type { DriverUse } from '../core/driver.ts';
-import type { Estimate } from '../core/estimate.ts';
+import type { Estimate } from '../util/units.ts';
 import type { Finding } from '../core/check.ts';
 import type { MigrationFile } from '../core/migrator.ts';
 import type { Plan, PlannedStep } from '../core/plan.ts';

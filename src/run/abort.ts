@@ -2,7 +2,7 @@ import { EXIT, StepError, type ExitCode } from '../core/errors.ts';
 import { steps as registry } from '../steps/registry.ts';
 import { contextOf, takeBack } from './execute.ts';
 import { executionOf, type Reopened } from './reopen.ts';
-import type { Screen } from './screen.ts';
+import type { Screen } from './screen/screen.ts';
 
 export interface Aborted {
   readonly exit: ExitCode;

@@ -18,7 +18,7 @@ import { steps as registry } from '../steps/registry.ts';
 import { recordOf } from './error-record.ts';
 import { liveSide } from './live.ts';
 import type { Drivers } from './open.ts';
-import type { Screen } from './screen.ts';
+import type { Screen } from './screen/screen.ts';
 import { unwind } from './unwind.ts';
 
 export interface Execution {

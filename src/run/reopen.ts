@@ -5,7 +5,7 @@ import { endStrayProcesses } from '../util/stray.ts';
 import type { Execution } from './execute.ts';
 import { openStored, type Drivers, type Surroundings } from './open.ts';
 import { refusing } from './refusing.ts';
-import type { Screen } from './screen.ts';
+import type { Screen } from './screen/screen.ts';
 
 /** A run of the journal with its servers and targets open, and locked against everybody else. */
 export interface Reopened {

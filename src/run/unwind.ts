@@ -8,11 +8,12 @@ import { recordOf } from './error-record.ts';
 /** How long all undos together wait for a server that is just away. */
 const PATIENCE_MS = 30_000;
 
+const urgency = ({ ownership, kind }: PlannedStep): number =>
+  ownership === 'moves' ? 0 : kind === 'fence' ? 1 : 2;
+
 /** Last first; but blue is opened as soon as it is known to be live, before anybody waits for a copy to be dropped. */
 function inOrder(started: readonly PlannedStep[]): PlannedStep[] {
-  const urgent = (step: PlannedStep): number =>
-    step.ownership === 'moves' ? 0 : step.kind === 'fence' ? 1 : 2;
-  return started.toReversed().sort((a, b) => urgent(a) - urgent(b));
+  return started.toReversed().sort((a, b) => urgency(a) - urgency(b));
 }
 
 export interface Unwound {

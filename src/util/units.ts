@@ -50,3 +50,11 @@ export const formatCount = (count: number | bigint): string => count.toLocaleStr
 /** `1 row`, `2 rows`. */
 export const plural = (count: number | bigint, noun: string, many = `${noun}s`): string =>
   `${formatCount(count)} ${BigInt(count) === 1n ? noun : many}`;
+
+/** A duration that is only expected. */
+export interface Estimate {
+  /** Milliseconds. */
+  readonly ms: number;
+  /** What the figure rests on, in words. */
+  readonly basis: string;
+}

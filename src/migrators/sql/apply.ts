@@ -1,7 +1,7 @@
 import { plural, formatDuration } from '../../util/units.ts';
 import { finishError, statementError } from './errors.ts';
 import type { Migration, SqlFile } from './files.ts';
-import { isTransactional } from './lint.ts';
+import { isTransactional } from './text/lint.ts';
 import { freshen, restoreRole, runStatement, type Worker } from './session.ts';
 import { recordStatus, recordVersion, settle, type RowStatus, type VersionTable } from './version-table.ts';
 

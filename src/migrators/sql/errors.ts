@@ -1,8 +1,8 @@
 import { StepError } from '../../core/errors.ts';
 import { redact } from '../../util/redact.ts';
 import type { SqlFile } from './files.ts';
-import { excerpt, offsetOfPosition, placeOf, shown } from './source.ts';
-import type { Statement } from './split.ts';
+import { excerpt, offsetOfPosition, placeOf, shown } from './text/source.ts';
+import type { Statement } from './text/split.ts';
 
 /** A field of an error that the server sent, as text. */
 function fieldOf(error: unknown, name: string): string | undefined {

@@ -9,11 +9,11 @@ import type {
 import { formatCount, plural } from '../../util/units.ts';
 import { runJob, type Job } from './apply.ts';
 import { readFolder, type Migration, type SqlFile } from './files.ts';
-import { isTransactional, lint } from './lint.ts';
+import { isTransactional, lint } from './text/lint.ts';
 import { lockMigrations } from './lock.ts';
 import { refuse, type Moment } from './mistakes.ts';
 import { withWorker, type Settings, type Worker } from './session.ts';
-import { firstLine } from './source.ts';
+import { firstLine } from './text/source.ts';
 import { compare, contradictions, isApplied, pendingOf, statusOf, type Entry } from './state.ts';
 import { createVersionTable, readVersions, type VersionRow, type VersionTable } from './version-table.ts';
 import { compareVersions, isVersion } from './version.ts';

@@ -1,5 +1,5 @@
 import { RefusedError, StepError, UsageError } from '../../core/errors.ts';
-import { excerpt, placeOf } from './source.ts';
+import { excerpt, placeOf } from './text/source.ts';
 
 /** Something that is wrong with a file, or with a file and the version table, found before anything runs. */
 export interface Mistake {

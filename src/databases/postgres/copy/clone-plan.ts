@@ -1,5 +1,5 @@
 import type { ClonePlan, Facts } from '../../../core/database.ts';
-import type { Estimate } from '../../../core/estimate.ts';
+import type { Estimate } from '../../../util/units.ts';
 import type { Playbook } from '../../../core/playbook.ts';
 import { formatBytes, formatCount } from '../../../util/units.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';

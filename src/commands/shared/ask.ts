@@ -1,4 +1,4 @@
-import { InterruptedError } from '../core/errors.ts';
+import { InterruptedError } from '../../core/errors.ts';
 
 /** Asks yes or no on the terminal, until the signal takes the question back. Only for when questions may be asked. */
 export async function askYesNo(message: string, signal: AbortSignal): Promise<boolean> {

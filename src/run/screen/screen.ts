@@ -1,5 +1,5 @@
-import type { Event } from '../core/event.ts';
-import type { Plan, PlannedStep } from '../core/plan.ts';
+import type { Event } from '../../core/event.ts';
+import type { Plan, PlannedStep } from '../../core/plan.ts';
 
 export interface Progress {
   readonly done: number;

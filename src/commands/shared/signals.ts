@@ -1,5 +1,5 @@
-import { InterruptedError } from '../core/errors.ts';
-import { redact } from '../util/redact.ts';
+import { InterruptedError } from '../../core/errors.ts';
+import { redact } from '../../util/redact.ts';
 
 /**
  * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second

@@ -1,4 +1,4 @@
-import { redact } from '../../util/redact.ts';
+import { redact } from '../../../util/redact.ts';
 
 /** A place in a file, as editors count: lines and characters from 1. */
 export interface Place {

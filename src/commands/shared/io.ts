@@ -1,4 +1,4 @@
-import type { Style } from '../util/style.ts';
+import type { Style } from '../../util/style.ts';
 
 /** What a command may do with the world around the process. */
 export interface CommandIo {

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
-import { messageOf, UsageError } from '../core/errors.ts';
-import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
-import { FileJournalStore } from '../journal/file.ts';
-import type { JournalStore } from '../journal/journal.ts';
-import { readEnvironment, type Environment } from '../playbook/values/environment.ts';
-import { nextFor } from '../run/reopen.ts';
-import type { Surroundings } from '../run/open.ts';
+import { messageOf, UsageError } from '../../core/errors.ts';
+import { fold, type RunPhase, type RunState } from '../../journal/fold.ts';
+import { FileJournalStore } from '../../journal/file.ts';
+import type { JournalStore } from '../../journal/journal.ts';
+import { readEnvironment, type Environment } from '../../playbook/values/environment.ts';
+import { nextFor } from '../../run/reopen.ts';
+import type { Surroundings } from '../../run/open.ts';
 import type { GlobalOptions } from './io.ts';
 
 export async function surroundingsOf(options: GlobalOptions): Promise<Surroundings & { env: Environment }> {

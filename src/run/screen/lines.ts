@@ -1,6 +1,6 @@
-import type { Event } from '../core/event.ts';
-import type { Plan, PlannedStep } from '../core/plan.ts';
-import { redact } from '../util/redact.ts';
+import type { Event } from '../../core/event.ts';
+import type { Plan, PlannedStep } from '../../core/plan.ts';
+import { redact } from '../../util/redact.ts';
 import { progressText, sentence } from './phrases.ts';
 import type { Progress, Screen } from './screen.ts';
 

@@ -1,5 +1,5 @@
-import type { SqlFile } from './files.ts';
-import type { Mistake } from './mistakes.ts';
+import type { SqlFile } from '../files.ts';
+import type { Mistake } from '../mistakes.ts';
 import type { LineComment, Statement } from './split.ts';
 
 const DIRECTIVE = /^--\s*cutover\s*:\s*(.*?)\s*$/i;

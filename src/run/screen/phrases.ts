@@ -1,5 +1,5 @@
-import type { Event } from '../core/event.ts';
-import { formatBytes, formatCount, formatDuration } from '../util/units.ts';
+import type { Event } from '../../core/event.ts';
+import { formatBytes, formatCount, formatDuration } from '../../util/units.ts';
 import type { Progress } from './screen.ts';
 
 /** `1,204 of 3,351 rows, 36 %, about 2.1 s left: shops` */

@@ -1,8 +1,8 @@
 import { DefaultRenderer, Listr, ListrLogger, ProcessOutput, type ListrTaskWrapper } from 'listr2';
-import type { Event } from '../core/event.ts';
-import type { Plan, PlannedStep } from '../core/plan.ts';
-import { redact } from '../util/redact.ts';
-import { formatDuration } from '../util/units.ts';
+import type { Event } from '../../core/event.ts';
+import type { Plan, PlannedStep } from '../../core/plan.ts';
+import { redact } from '../../util/redact.ts';
+import { formatDuration } from '../../util/units.ts';
 import { bar, progressText } from './phrases.ts';
 import type { Progress, Screen } from './screen.ts';
 
