@@ -15,6 +15,6 @@ export { FileJournalStore } from './journal/file.ts';
 export { fold } from './journal/fold.ts';
 export { loadPlaybook } from './playbook/load.ts';
 export { PlaybookError } from './playbook/text/mistakes.ts';
-export { readEnvironment } from './playbook/values/environment.ts';
+export { createEnvironment, readEnvironment } from './playbook/values/environment.ts';
 export { execute } from './run/execute.ts';
 export { prepareRun } from './run/new-run.ts';

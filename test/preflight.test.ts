@@ -338,3 +338,19 @@ test('the preflight sees settings of other roles that a role may not carry over'
   t.is(finding!.detail, `  app_${name}: work_mem`);
   t.regex(finding!.hint!, /CREATEROLE/);
 });
+
+test('the preflight sees superusers whom a plain role cannot disconnect, and settings that it cannot carry over', async (t) => {
+  const name = await server.database();
+  const role = `plain_${name}`;
+  await server.sql(`
+    create role ${role} login password 'secret-word' createdb in role pg_signal_backend;
+    alter database "${name}" owner to ${role};
+    alter database "${name}" set log_min_duration_statement = 250`);
+  const visitor = await server.connect(name);
+  const failures = (await look(t, name, role)).filter(({ severity }) => severity === 'failure');
+  await visitor.end();
+  t.deepEqual(
+    failures.map(({ detail }) => detail?.replace(/\d+/, 'N')),
+    ['  pid N user=postgres', '  log_min_duration_statement'],
+  );
+});

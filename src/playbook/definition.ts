@@ -75,7 +75,7 @@ const expectations = () =>
       changed: z
         .array(objectOfKind())
         .prefault([])
-        .describe('Objects whose definition or rows differ on purpose.'),
+        .describe('Objects whose definition differs on purpose; their rows are compared all the same.'),
     })
     .describe('What the migrations take away or change; everything else must be on green as it is on blue.');
 
