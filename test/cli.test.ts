@@ -427,9 +427,9 @@ const run = (file: string, args: string[]): Promise<{ code: unknown; out: string
 test('a Node that is too old is told which one is needed, before anything else is loaded', async (t) => {
   const work = await workplace(t);
   // Only these two: whatever else the start imported would be missing.
-  for (const file of ['cli.ts', 'commands/node-version.ts']) {
+  for (const file of ['cli.ts', 'commands/shared/node-version.ts']) {
     const source = stripTypeScriptTypes(readFileSync(join(root, 'src', file), 'utf8'));
-    mkdirSync(join(work.folder, 'dist/commands'), { recursive: true });
+    mkdirSync(join(work.folder, 'dist/commands/shared'), { recursive: true });
     const path = join(work.folder, 'dist', file.replace('.ts', '.js'));
     writeFileSync(path, source.replaceAll(".ts'", ".js'"));
   }
