@@ -13,7 +13,7 @@ const COLOUR = /\u001B\[(?:3[0-7]|9[0-7]|1|2)(?:;\d+)*m/;
 const CTRL_C = '\u0003';
 
 const test = (title: string, work: (t: ExecutionContext) => Promise<void>): void => {
-  if (noTerminal === undefined) anyTest(title, work);
+  if (noTerminal === undefined) anyTest.serial(title, work);
   else anyTest.skip(`${noTerminal}: ${title}`, work);
 };
 
@@ -87,7 +87,7 @@ function cursorIsBack(t: ExecutionContext, raw: string): void {
   t.true(raw.lastIndexOf(SHOW) > raw.lastIndexOf(HIDE), 'and is shown again');
 }
 
-test.serial('a live list on standard error, a question at the gate, yes switches', async (t) => {
+test('a live list on standard error, a question at the gate, yes switches', async (t) => {
   const { at, name } = await shop(t);
   const run = at(['run', 'playbook.yml'], { stdout: 'pipe' });
   await run.waitFor(/Switch now\?.*\(y\/N\)/);
@@ -103,7 +103,7 @@ test.serial('a live list on standard error, a question at the gate, yes switches
   t.deepEqual(await databases(name), [name, `${name}_previous`]);
 });
 
-test.serial('no at the gate puts everything back', async (t) => {
+test('no at the gate puts everything back', async (t) => {
   const { at, putBack } = await shop(t);
   const run = at(['run', 'playbook.yml']);
   await run.waitFor(/\(y\/N\)/);
@@ -114,7 +114,7 @@ test.serial('no at the gate puts everything back', async (t) => {
   await putBack(t);
 });
 
-test.serial('Enter alone is no yes', async (t) => {
+test('Enter alone is no yes', async (t) => {
   const { at, putBack } = await shop(t);
   const run = at(['run', 'playbook.yml']);
   await run.waitFor(/\(y\/N\)/);
@@ -123,7 +123,7 @@ test.serial('Enter alone is no yes', async (t) => {
   await putBack(t);
 });
 
-test.serial('Ctrl-C at the question puts everything back and leaves the terminal usable', async (t) => {
+test('Ctrl-C at the question puts everything back and leaves the terminal usable', async (t) => {
   const { at, putBack } = await shop(t);
   const run = at(['run', 'playbook.yml']);
   await run.waitFor(/\(y\/N\)/);
@@ -134,7 +134,7 @@ test.serial('Ctrl-C at the question puts everything back and leaves the terminal
   await putBack(t);
 });
 
-test.serial('SIGTERM at the question takes the question back', async (t) => {
+test('SIGTERM at the question takes the question back', async (t) => {
   const { at, putBack } = await shop(t);
   const run = at(['run', 'playbook.yml']);
   await run.waitFor(/\(y\/N\)/);
@@ -144,7 +144,7 @@ test.serial('SIGTERM at the question takes the question back', async (t) => {
   await putBack(t);
 });
 
-test.serial('Ctrl-C during the live list ends the step in flight', async (t) => {
+test('Ctrl-C during the live list ends the step in flight', async (t) => {
   const { at, putBack } = await shop(t, 60);
   const run = at(['run', 'playbook.yml']);
   await run.waitFor(/V001__tier|migrations/);
@@ -156,7 +156,7 @@ test.serial('Ctrl-C during the live list ends the step in flight', async (t) => 
   await putBack(t);
 });
 
-test.serial('a terminal that goes away ends the run as SIGTERM does', async (t) => {
+test('a terminal that goes away ends the run as SIGTERM does', async (t) => {
   for (const place of [/\(y\/N\)/, /V001__tier|migrations/]) {
     const { at, putBack } = await shop(t, place.source.includes('V001') ? 60 : 0);
     const run = at(['run', 'playbook.yml']);
@@ -167,7 +167,7 @@ test.serial('a terminal that goes away ends the run as SIGTERM does', async (t) 
   }
 });
 
-test.serial('a terminal without a width gets lines; narrow and wide ones get the list', async (t) => {
+test('a terminal without a width gets lines; narrow and wide ones get the list', async (t) => {
   for (const columns of [0, 40, 200]) {
     const { at } = await shop(t);
     const run = at(['run', 'playbook.yml', '--yes'], { columns });
@@ -180,7 +180,7 @@ test.serial('a terminal without a width gets lines; narrow and wide ones get the
   }
 });
 
-test.serial('--no-color and NO_COLOR reach the list and the question too', async (t) => {
+test('--no-color and NO_COLOR reach the list and the question too', async (t) => {
   for (const plain of ['--no-color', 'NO_COLOR']) {
     const { at } = await shop(t);
     const run = plain === 'NO_COLOR' ? ['run', 'playbook.yml'] : ['run', 'playbook.yml', plain];
@@ -193,7 +193,7 @@ test.serial('--no-color and NO_COLOR reach the list and the question too', async
   }
 });
 
-test.serial('CI asks nothing, even at a terminal', async (t) => {
+test('CI asks nothing, even at a terminal', async (t) => {
   const { at, putBack, work } = await shop(t);
   const run = at(['run', 'playbook.yml'], { env: { CI: 'true' } });
   t.is((await run.done).code, 3, run.end());
@@ -202,7 +202,7 @@ test.serial('CI asks nothing, even at a terminal', async (t) => {
   t.is((await work.cutover(['runs'])).out.trim(), 'There are no runs yet. Begin with: cutover plan PLAYBOOK');
 });
 
-test.serial('a swap back asks, and retire wants the name typed', async (t) => {
+test('a swap back asks, and retire wants the name typed', async (t) => {
   const { at, name } = await shop(t);
   t.is((await at(['run', 'playbook.yml', '--yes']).done).code, 0);
 
