@@ -16,5 +16,5 @@ export { fold } from './journal/fold.ts';
 export { loadPlaybook } from './playbook/load.ts';
 export { PlaybookError } from './playbook/text/mistakes.ts';
 export { createEnvironment, readEnvironment } from './playbook/values/environment.ts';
-export { execute } from './run/execute.ts';
+export { execute } from './run/engine/execute.ts';
 export { prepareRun } from './run/new-run.ts';

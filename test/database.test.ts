@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import { Client, type QueryResultRow } from 'pg';
-import type { ClonePlan, Facts, WorkControl } from '../src/core/database.ts';
+import type { ClonePlan, WorkControl } from '../src/core/database.ts';
+import type { Facts } from '../src/core/facts.ts';
 import { RefusedError, StepError } from '../src/core/errors.ts';
 import type { LongTransactions } from '../src/core/playbook.ts';
 import type { Side } from '../src/core/side.ts';
@@ -327,11 +328,13 @@ test('a clone has all that blue has outside: owner, privileges with their granto
   const { oid } = await database.clone(plan, control);
   const copy = await outside(green);
   t.deepEqual(normal(copy), normal(expected));
-  t.deepEqual(await database.state('green'), {
+  const state = await database.state('green');
+  t.deepEqual(state, {
     name: green,
     oid,
     closed: false,
     mark: { run, as: 'copy' },
+    version: state!.version,
   });
   t.true(await database.drop('green', 'copy'));
 });

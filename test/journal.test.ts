@@ -7,7 +7,8 @@ import * as fc from 'fast-check';
 import type { Event, EventBody } from '../src/core/event.ts';
 import type { Plan, PlannedStep } from '../src/core/plan.ts';
 import { fold, IllegalTransitionError, transition, type RunState } from '../src/journal/fold.ts';
-import { FileJournalStore, JournalError } from '../src/journal/file.ts';
+import { FileJournalStore } from '../src/journal/file.ts';
+import { JournalError } from '../src/journal/journal.ts';
 import { addSecret } from '../src/util/redact.ts';
 
 const step = (id: string, kind: PlannedStep['kind']): PlannedStep => ({

@@ -95,7 +95,17 @@ switch:
   t.deepEqual(playbook.blue, { kind: 'url', url: '${DATABASE_URL}' });
   t.is(playbook.green, undefined);
   t.deepEqual(playbook.clone, { method: 'template', strategy: 'auto' });
-  t.deepEqual([playbook.sync, playbook.gate], ['none', 'ask']);
+  t.is(playbook.sync, 'none');
+  t.deepEqual(playbook.gate, { mode: 'ask', timeout: undefined, otherwise: 'stop' });
+  t.deepEqual(playbook.hooks, []);
+  t.deepEqual(playbook.retries, { limit: 3, wait: 500 });
+  const day = 24 * 3600 * 1000;
+  t.deepEqual(playbook.limits, {
+    connect: 10_000,
+    lock: 10_000,
+    statement: 60_000,
+    steps: { clone: day, migrate: day, verify: day },
+  });
   t.is(JSON.stringify(playbook.switch.longTransactions), '{"wait":10000,"then":"refuse"}');
   t.deepEqual(playbook.expect, { renamed: {}, dropped: [], changed: [] });
   t.deepEqual(

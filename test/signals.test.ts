@@ -160,7 +160,7 @@ async function atTheClone(subject: Shop): Promise<{ run: Running; release: () =>
   return { run, release: () => locker.end() };
 }
 
-const code = { SIGINT: 130, SIGTERM: 143, SIGHUP: 143 } as const;
+const code = { SIGINT: 130, SIGTERM: 143 } as const;
 
 async function interrupted(
   t: ExecutionContext,
@@ -270,7 +270,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+test('a run that asks nobody goes on when its terminal goes away', async (t) => {
+  const subject = await shop(t, { migration: 'select pg_sleep(2) as in_hangup' });
+  const run = start(subject);
+  await until('the migration', () => active('in_hangup'));
+  run.signal('SIGHUP');
+  const outcome = await run.done;
+  t.is(outcome.code, 0, outcome.err);
+  t.regex(outcome.err, /The terminal is gone; the work goes on without it/);
+  t.regex((await subject.work.cutover(['status'])).out, /completed/);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} in a migration cancels it on the server`, async (t) => {
     const subject = await shop(t, { migration: `select pg_sleep(${LONG}) as in_${signal}` });
     const run = start(subject);
@@ -370,12 +381,15 @@ test('SIGKILL in a check: abort puts everything back', async (t) => {
   await killed(t, subject, run, 'verify');
 });
 
-test('a second run, and an abort, are refused while the first lives, and told who it is', async (t) => {
+test('a second run is refused while the first lives, and told who it is', async (t) => {
   const subject = await shop(t, { migration: `select pg_sleep(${LONG}) as in_first` });
   const first = start(subject);
   await until('the migration', () => active('in_first'));
   const [, id] = /run (\d{8}-\d{6}-\w{6})/.exec(first.err())!;
-  for (const args of [['run', 'playbook.yml'], ['--state', 'elsewhere', 'run', 'playbook.yml'], ['abort']]) {
+  for (const args of [
+    ['run', 'playbook.yml'],
+    ['--state', 'elsewhere', 'run', 'playbook.yml'],
+  ]) {
     const second = await subject.work.cutover(args, subject.env);
     t.is(second.code, 3, second.err);
     t.regex(second.err, new RegExp(`another run works on this database: cutover ${id}`));

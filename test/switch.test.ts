@@ -2,132 +2,23 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Target } from '../src/core/target.ts';
-import type { Event } from '../src/core/event.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import { fold } from '../src/journal/fold.ts';
-import type { Journal } from '../src/journal/journal.ts';
-import { loadPlaybook } from '../src/playbook/load.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
-import { execute, type Result } from '../src/run/execute.ts';
 import { LineScreen } from '../src/run/screen/lines.ts';
-import { prepareRun } from '../src/run/new-run.ts';
 import type { Drivers } from '../src/run/open.ts';
 import { executionOf, reopen } from '../src/run/reopen.ts';
 import { swapBack } from '../src/run/swap-back.ts';
 import { addSecret } from '../src/util/redact.ts';
-import { workplace, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { dyingBefore, FIRST, runWith, SECOND, type Ended } from './helpers/run-with.ts';
 
 let server: TestServer;
 test.before(async () => {
   server = await testServer();
 });
 test.after.always(() => server.stop());
-
-interface Faults {
-  /** Wraps the drivers of the run. */
-  drivers?(drivers: Drivers): Drivers;
-  journal?(journal: Journal): Journal;
-  readonly signal?: AbortSignal;
-  /** What happens while the gate is open. */
-  gate?(shop: string, work: Workplace): Promise<void>;
-  /** The process dies before this step: nothing more is done or written. */
-  readonly stopAt?: 'migrate' | 'verify';
-  /** What happens between the plan and the run. */
-  planned?(work: Workplace): Promise<unknown>;
-  /** Of blue's database. */
-  readonly comment?: string;
-}
-
-interface Ended extends Result {
-  readonly work: Workplace;
-  readonly shop: string;
-  readonly before: readonly string[];
-  readonly env: Record<string, string>;
-  readonly run: string;
-  readonly events: readonly Event[];
-  readonly variables: Readonly<Record<string, string>>;
-}
-
-const FIRST = 'DATABASE=blue\n';
-const SECOND = '# kept\nexport SIDE="blue" # me\n';
-
-/** A run with three real targets, into which a fault is put. */
-async function runWith(t: ExecutionContext, faults: Faults): Promise<Ended> {
-  const work = await workplace(t);
-  const shop = await server.database();
-  await server.sql(
-    `create table shops (id int primary key, name text); insert into shops select g, 'n' || g from generate_series(1, 500) g`,
-    shop,
-  );
-  await work.file('V001__tier.sql', 'alter table shops add tier int not null default 1;\n');
-  await work.file('first.env', FIRST);
-  await work.file('second.env', SECOND);
-  const file = await work.file(
-    'playbook.yml',
-    `version: 1
-name: shop
-blue: \${DATABASE_URL}
-green: ${shop}_green
-migrate: [sql: { directory: . }]
-gate: ask
-switch:
-  targets:
-    - env-file: { path: first.env, variable: DATABASE, blue: blue, green: green }
-    - database-rename
-    - env-file: { path: second.env, variable: SIDE, blue: blue, green: green }
-`,
-  );
-  const env = createEnvironment({ DATABASE_URL: server.url(shop) });
-  const around = { ...env, stateFolder: join(work.folder, '.cutover') };
-  if (faults.comment) await server.sql(`comment on database ${shop} is '${faults.comment}'`);
-  const before = await dump(server, shop);
-  const { plan, drivers } = await prepareRun(await loadPlaybook(file, env), around, true);
-  await faults.planned?.(work);
-  const real = await new FileJournalStore(around.stateFolder).create(plan.run);
-  const death = Promise.withResolvers<Result>();
-  const mortal: Journal = {
-    run: real.run,
-    append(body) {
-      if (body.type !== 'step-started' || !faults.stopAt || !body.step.startsWith(faults.stopAt))
-        return real.append(body);
-      death.resolve({ outcome: 'stuck', exit: 7, undone: [] });
-      return new Promise(() => undefined);
-    },
-    read: () => real.read(),
-    close: () => real.close(),
-  };
-  const journal = faults.journal?.(real) ?? mortal;
-  await journal.append({ type: 'run-created', run: plan.run, operator: 'test', plan });
-  const living = execute({
-    plan,
-    live: 'blue',
-    moved: false,
-    drivers: faults.drivers?.(drivers) ?? drivers,
-    journal,
-    screen: new LineScreen(() => undefined),
-    signal: faults.signal ?? new AbortController().signal,
-    ask: async () => {
-      await faults.gate?.(shop, work);
-      return { answer: 'go', by: 'test' };
-    },
-  });
-  const result = await Promise.race([living, death.promise]);
-  const events = await real.read();
-  await real.close();
-  await drivers.end();
-  return {
-    ...result,
-    work,
-    shop,
-    before,
-    env: { DATABASE_URL: server.url(shop) },
-    run: plan.run,
-    events,
-    variables: env.variables,
-  };
-}
 
 /** Replaces the target at a place by one that does `fault` when it is switched; everything else is the real one. */
 const withFault =
@@ -172,7 +63,7 @@ async function assertBack(t: ExecutionContext, ended: Ended): Promise<void> {
 }
 
 test('three targets flip together', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   t.is(ended.outcome, 'completed', String(ended.error));
   t.is(await readFile(join(ended.work.folder, 'first.env'), 'utf8'), 'DATABASE=green\n');
   t.is(await readFile(join(ended.work.folder, 'second.env'), 'utf8'), SECOND.replace('"blue"', '"green"'));
@@ -193,14 +84,14 @@ for (const index of [0, 1, 2]) {
       }
       return Promise.resolve();
     };
-    const ended = await runWith(t, { drivers: withFault(index, fault) });
+    const ended = await runWith(t, server, { drivers: withFault(index, fault) });
     t.is(thrown, 1);
     t.regex(String(ended.error), /the target refuses/);
     await assertBack(t, ended);
   });
 
   test(`target ${index} flips and fails afterwards: it is put back too`, async (t) => {
-    await assertBack(t, await runWith(t, { drivers: withFault(index, flipAndFail) }));
+    await assertBack(t, await runWith(t, server, { drivers: withFault(index, flipAndFail) }));
   });
 
   test(`target ${index} flips and cannot be put back: stuck, nothing is opened, and abort mends it later`, async (t) => {
@@ -213,7 +104,7 @@ for (const index of [0, 1, 2]) {
       }
       if (broken) throw new Error('no way back');
     };
-    const ended = await runWith(t, { drivers: withFault(index, fault) });
+    const ended = await runWith(t, server, { drivers: withFault(index, fault) });
     t.is(ended.outcome, 'stuck');
     t.is(ended.exit, 7);
     t.regex((ended.error as Error).message, /no way back/);
@@ -234,7 +125,7 @@ for (const index of [0, 1, 2]) {
 
 test('the commit point cannot be journaled: no target flips', async (t) => {
   let flipped = 0;
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     drivers: withFault(0, () => {
       flipped += 1;
       return Promise.resolve();
@@ -253,7 +144,7 @@ test('the commit point cannot be journaled: no target flips', async (t) => {
 
 test('the journal fails for good in the middle: everything is put back all the same', async (t) => {
   let full = false;
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     journal: (journal) => ({
       run: journal.run,
       append(body) {
@@ -273,11 +164,15 @@ test('the journal fails for good in the middle: everything is put back all the s
 });
 
 test('the lock was lost before the commit point: nothing flips', async (t) => {
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     drivers: (drivers) => {
       const { database } = drivers;
       const assertLocked = database.assertLocked.bind(database);
+      let calls = 0;
       database.assertLocked = async () => {
+        calls += 1;
+        // Before each of seven steps, and last in the switch.
+        if (calls < 8) return assertLocked();
         const blue = (await database.state('blue'))!.oid;
         const ended = await server.sql(
           `select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = ${blue}`,
@@ -289,11 +184,12 @@ test('the lock was lost before the commit point: nothing flips', async (t) => {
     },
   });
   t.regex(String(ended.error), /run lock was lost/);
+  t.true(ended.events.some(({ type }) => type === 'gate-answered'));
   await assertBack(t, ended);
 });
 
 test('a swap back that gets stuck keeps what was written: abort refuses, and swap-back settles it later', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   t.is(ended.outcome, 'completed', String(ended.error));
   await server.sql(`insert into shops values (1001, 'written after the switch')`, ended.shop);
   const second = join(ended.work.folder, 'second.env');
@@ -327,7 +223,7 @@ test('a swap back that gets stuck keeps what was written: abort refuses, and swa
 });
 
 test('a swap back that had come through when its process died is only recorded', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
   t.is(back.code, 0, back.err);
   const file = join(ended.work.folder, '.cutover/runs', ended.run, 'journal.jsonl');
@@ -341,7 +237,7 @@ test('a swap back that had come through when its process died is only recorded',
 });
 
 test('a retire that had dropped the copy when its process died is only recorded', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   await server.sql(`drop database ${ended.shop}_previous`);
   const retired = await ended.work.cutover(['retire', ended.run], ended.env);
   t.is(retired.code, 0, retired.err);
@@ -351,7 +247,7 @@ test('a retire that had dropped the copy when its process died is only recorded'
 
 test('a signal during the switch waits, and the run is completed', async (t) => {
   const controller = new AbortController();
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     signal: controller.signal,
     drivers: withFault(1, () => {
       controller.abort(new Error('a signal'));
@@ -364,7 +260,7 @@ test('a signal during the switch waits, and the run is completed', async (t) => 
 
 test("a database's comment comes back to the letter, also when it holds a word that is somebody's password", async (t) => {
   addSecret('secret');
-  const ended = await runWith(t, { comment: 'the secret shop' });
+  const ended = await runWith(t, server, { comment: 'the secret shop' });
   t.is(ended.outcome, 'completed', String(ended.error));
   const back = await ended.work.cutover(['swap-back', '--yes'], ended.env);
   t.is(back.code, 0, back.err);
@@ -373,7 +269,7 @@ test("a database's comment comes back to the letter, also when it holds a word t
 
 test('from the proof to the switch nobody gets into either side, superusers neither', async (t) => {
   t.plan(4);
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     async gate(shop) {
       for (const database of [shop, `${shop}_green`]) {
         await t.throwsAsync(server.connect(database), { message: /not currently accepting connections/ });
@@ -388,7 +284,7 @@ test('from the proof to the switch nobody gets into either side, superusers neit
 });
 
 test('a migration that was edited after the plan was made does not run', async (t) => {
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     planned: (work) => work.file('V001__tier.sql', 'alter table shops add tier int not null default 2;\n'),
   });
   t.regex(String(ended.error), /1 migration file changed since the plan/);
@@ -396,7 +292,7 @@ test('a migration that was edited after the plan was made does not run', async (
 });
 
 test('a row written between the count and the closing calls the swap back off, and green goes on', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   t.is(ended.outcome, 'completed', String(ended.error));
   const store = new FileJournalStore(join(ended.work.folder, '.cutover'));
   const env = createEnvironment(ended.env);
@@ -423,7 +319,7 @@ test('a row written between the count and the closing calls the swap back off, a
 });
 
 test('the new side cannot be opened: targets and marks are put back, and the copy goes', async (t) => {
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     drivers: (drivers) => {
       const { database } = drivers;
       const open = database.open.bind(database);
@@ -435,7 +331,7 @@ test('the new side cannot be opened: targets and marks are put back, and the cop
 });
 
 test('the new side was opened although the answer was lost: the run goes forward', async (t) => {
-  const ended = await runWith(t, {
+  const ended = await runWith(t, server, {
     drivers: (drivers) => {
       const { database } = drivers;
       const open = database.open.bind(database);
@@ -452,7 +348,7 @@ test('the new side was opened although the answer was lost: the run goes forward
 
 test('a target that cannot be read any more before the switch: blue is live again, nothing is stuck', async (t) => {
   for (const spoil of ['', 'DATABASE=elsewhere\n']) {
-    const ended = await runWith(t, {
+    const ended = await runWith(t, server, {
       gate: async (_shop, work) => {
         if (spoil === '') await rm(join(work.folder, 'first.env'));
         else await work.file('first.env', spoil);
@@ -466,7 +362,7 @@ test('a target that cannot be read any more before the switch: blue is live agai
 });
 
 test('a swap back whose target cannot be read is refused before anybody is stopped', async (t) => {
-  const ended = await runWith(t, {});
+  const ended = await runWith(t, server, {});
   await rm(join(ended.work.folder, 'second.env'));
   const client = await server.connect(ended.shop);
   const refused = await ended.work.cutover(['swap-back', '--yes'], ended.env);
@@ -483,7 +379,7 @@ test('a swap back whose target cannot be read is refused before anybody is stopp
 
 for (const side of ['blue', 'green']) {
   test(`${side} was opened by hand after the verification: no switch, for the proof may not hold any more`, async (t) => {
-    const ended = await runWith(t, {
+    const ended = await runWith(t, server, {
       async gate(shop) {
         const name = side === 'blue' ? shop : `${shop}_green`;
         await server.sql(`alter database ${name} with allow_connections true`);
@@ -499,7 +395,7 @@ for (const side of ['blue', 'green']) {
 }
 
 test('abort of a run that died long ago leaves the previous copy of a later run closed', async (t) => {
-  const first = await runWith(t, { stopAt: 'migrate' });
+  const first = await runWith(t, server, { dies: dyingBefore('migrate') });
   await server.sql(`alter database ${first.shop} with allow_connections true`);
   await server.sql(`drop database ${first.shop}_green with (force)`);
   const second = await first.work.cutover(['run', 'playbook.yml', '--yes'], first.env);
@@ -515,7 +411,7 @@ test('abort of a run that died long ago leaves the previous copy of a later run 
 });
 
 test('abort neither drops a copy that somebody made live by hand nor opens blue beside it', async (t) => {
-  const ended = await runWith(t, { stopAt: 'verify' });
+  const ended = await runWith(t, server, { dies: dyingBefore('verify') });
   await server.sql(`alter database ${ended.shop} rename to ${ended.shop}_old`);
   await server.sql(`alter database ${ended.shop}_green rename to ${ended.shop}`);
   await server.sql(`insert into shops values (4001, 'by hand')`, ended.shop);

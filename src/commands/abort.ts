@@ -1,11 +1,16 @@
-import { type ExitCode } from '../core/errors.ts';
+import { EXIT, type ExitCode } from '../core/errors.ts';
+import { fold, type RunState } from '../journal/fold.ts';
+import type { JournalStore } from '../journal/journal.ts';
 import { errorText } from '../report/error.ts';
-import { abort } from '../run/abort.ts';
+import { runText } from '../report/run.ts';
+import { abort } from '../run/recover/abort.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { describeNow } from '../run/now.ts';
-import { reopen } from '../run/reopen.ts';
+import { executionOf, nextFor, reopen } from '../run/reopen.ts';
+import { follow } from '../run/steer/follow.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
+import { withSignals } from './shared/signals.ts';
+import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 const PHASES = ['running', 'unwinding', 'stuck'] as const;
 
@@ -14,21 +19,59 @@ export async function run(
   options: Options,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const store = storeOf(options);
-  const chosen = await chooseRun(store, named, { to: 'abort', phases: PHASES });
-  const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
-  try {
-    const result = await abort(reopened, new LineScreen((line) => io.err(line)));
-    const now = [...result.undone, ...(await describeNow(reopened.drivers, chosen.plan.names))];
-    if (result.error !== undefined) io.err(errorText(result.error, io.errStyle, now));
-    else if (result.outcome === 'unwound')
-      io.err(`Run ${chosen.run} is unwound.\n${now.map((line) => `  ${line}`).join('\n')}`);
-    else {
-      io.err(`The switch of run ${chosen.run} had come through: green is live, and the run is completed.`);
-      io.err(`To go back: cutover swap-back ${chosen.run}`);
+  return withStore(options, async (store) => {
+    const chosen = await chooseRun(store, named, { to: 'abort', phases: PHASES });
+    if ((await store.writer(chosen.run)) !== undefined) {
+      const asked = await askToUnwind(store, chosen, io);
+      if (asked !== undefined) return asked;
     }
-    return result.exit;
-  } finally {
-    await reopened.end();
-  }
+    return unwindHere(store, chosen, options, io);
+  });
+}
+
+/** Lets the process that works on the run unwind it; undefined when it went away before it had. */
+async function askToUnwind(
+  store: JournalStore,
+  chosen: RunState,
+  io: CommandIo,
+): Promise<ExitCode | undefined> {
+  const seen = await store.read(chosen.run);
+  const request = await store.post(chosen.run, { kind: 'abort', by: io.operator, seq: seen.length });
+  io.err(`Asked ${await store.writer(chosen.run)} to put everything back.`);
+  const screen = new LineScreen((line) => io.err(line));
+  screen.start(chosen.plan);
+  const { state, abandoned } = await follow(store, chosen.run, seen.length, (event) => screen.event(event));
+  await store.withdraw(chosen.run, request.id);
+  if (abandoned) return undefined;
+  io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
+  return state.phase === 'stuck' ? EXIT.stuck : EXIT.done;
+}
+
+async function unwindHere(
+  store: JournalStore,
+  chosen: RunState,
+  options: Options,
+  io: CommandIo,
+): Promise<ExitCode> {
+  // What puts things back is finished once it is begun; a signal only says so.
+  return withSignals(io.err, async () => {
+    const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
+    try {
+      const screen = new LineScreen((line) => io.err(line));
+      const result = await abort(reopened, executionOf(reopened, screen, new AbortController().signal));
+      const now = [...result.undone, ...(await describeNow(reopened.drivers, chosen.plan.names))];
+      if (result.outcome === 'stuck') {
+        io.err(errorText(result.error, io.errStyle, now));
+        return EXIT.stuck;
+      }
+      if (result.outcome === 'completed') {
+        const state = fold(await reopened.journal.read());
+        io.err(`The switch of run ${chosen.run} had come through: green is live, and the run is completed.`);
+        io.err(`Next: ${nextFor(state)}`);
+      } else io.err(`Run ${chosen.run} is unwound.\n${now.map((line) => `  ${line}`).join('\n')}`);
+      return EXIT.done;
+    } finally {
+      await reopened.end();
+    }
+  });
 }

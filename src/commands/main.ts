@@ -30,7 +30,11 @@ function createProgram(action: (spec: CommandSpec) => (...words: unknown[]) => P
   const program = new Command('cutover')
     .description('Blue-green database cutover: clone, migrate, verify, switch, and swap back')
     .version(version())
-    .option('--state <folder>', 'where the journal of runs is kept', '.cutover')
+    .option(
+      '--state <place>',
+      'where the journal of runs is kept: a folder, or a database as postgresql://user@host/name',
+      '.cutover',
+    )
     .option(
       '--env-file <file>',
       'a file with NAME=value lines for the ${NAME} references of the playbook; may be given several times',

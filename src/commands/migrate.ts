@@ -1,6 +1,7 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import type { MigrationControl, MigrationStatus, MigrationTarget } from '../core/migrator.ts';
-import { Connection, addressOf } from '../databases/postgres/connection.ts';
+import { addressOf } from '../databases/postgres/address.ts';
+import { Connection } from '../databases/postgres/connection.ts';
 import { sql } from '../migrators/sql.ts';
 import { databaseOf } from '../util/url.ts';
 import { formatDuration } from '../util/units.ts';

@@ -25,6 +25,10 @@ const optionalRun = [
   { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
 ];
 const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
+const gate = {
+  flags: '--gate <name>',
+  description: 'the gate that is meant; the one that is open unless given',
+};
 const json = { flags: '--json', description: 'print data as JSON on standard output' };
 
 /** Every command, in the order in which help lists them. */
@@ -56,7 +60,10 @@ export const commands: readonly CommandSpec[] = [
     name: 'status',
     summary: 'Show a run: its steps, what is live, and what can be done next',
     arguments: optionalRun,
-    options: [json],
+    options: [
+      json,
+      { flags: '-w, --watch', description: 'show what happens as it happens, until the run is settled' },
+    ],
     load: () => import('./status.ts'),
   },
   { name: 'runs', summary: 'List all runs', options: [json], load: () => import('./runs.ts') },
@@ -83,10 +90,34 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('./retire.ts'),
   },
   {
+    name: 'resume',
+    summary: 'Go on with a run whose process died',
+    arguments: optionalRun,
+    options: [
+      yes,
+      { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
+    ],
+    load: () => import('./resume.ts'),
+  },
+  {
     name: 'abort',
-    summary: 'Put everything back after a run whose process died',
+    summary: 'Put everything back, after a run whose process died or in one that is at work',
     arguments: optionalRun,
     load: () => import('./abort.ts'),
+  },
+  {
+    name: 'approve',
+    summary: 'Answer the gate of a run with yes, from another terminal',
+    arguments: optionalRun,
+    options: [gate],
+    load: () => import('./approve.ts'),
+  },
+  {
+    name: 'reject',
+    summary: 'Answer the gate of a run with no, from another terminal',
+    arguments: optionalRun,
+    options: [gate],
+    load: () => import('./reject.ts'),
   },
   {
     name: 'migrate',

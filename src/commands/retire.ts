@@ -1,19 +1,28 @@
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
+import type { JournalStore } from '../journal/journal.ts';
 import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/retire.ts';
 import { askText } from './shared/ask.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { shellWord } from './shared/repeat-flags.ts';
-import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
+import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
+
+type RetireOptions = Options<{ confirm?: string }>;
 
 const PHASES = ['completed', 'swapped back', 'retiring'] as const;
 
-export async function run(
+export const run = (
   [named]: readonly (string | undefined)[],
-  options: Options<{ confirm?: string }>,
+  options: RetireOptions,
+  io: CommandIo,
+): Promise<ExitCode> => withStore(options, (store) => retireRun(store, named, options, io));
+
+async function retireRun(
+  store: JournalStore,
+  named: string | undefined,
+  options: RetireOptions,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const store = storeOf(options);
   const chosen = await chooseRun(store, named, { to: 'retire', phases: PHASES });
   const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
   try {

@@ -1,14 +1,14 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
 import { runsText } from '../report/run.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { allRuns, storeOf } from './shared/surroundings.ts';
+import { allRuns, withStore } from './shared/surroundings.ts';
 
 export async function run(
   _args: readonly (string | undefined)[],
   options: Options<{ json?: true }>,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const { states, damaged } = await allRuns(storeOf(options));
+  const { states, damaged } = await withStore(options, allRuns);
   if (options.json) {
     const rows = states.map(({ run, plan, phase, live, startedAt }) => ({
       run,

@@ -1,6 +1,7 @@
 import type { WriteReport } from '../core/database.ts';
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import { fold } from '../journal/fold.ts';
+import type { JournalStore } from '../journal/journal.ts';
 import { runText } from '../report/run.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
 import { describeWrites, swapBack } from '../run/swap-back.ts';
@@ -9,18 +10,24 @@ import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { withSignals } from './shared/signals.ts';
-import { chooseRun, storeOf, surroundingsOf } from './shared/surroundings.ts';
+import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type SwapBackOptions = Options<{ yes?: true; acceptDataLoss?: true }>;
 
 const PHASES = ['completed', 'swapping back'] as const;
 
-export async function run(
+export const run = (
   [named]: readonly (string | undefined)[],
   options: SwapBackOptions,
   io: CommandIo,
+): Promise<ExitCode> => withStore(options, (store) => swapBackRun(store, named, options, io));
+
+async function swapBackRun(
+  store: JournalStore,
+  named: string | undefined,
+  options: SwapBackOptions,
+  io: CommandIo,
 ): Promise<ExitCode> {
-  const store = storeOf(options);
   const chosen = await chooseRun(store, named, { to: 'swap back', phases: PHASES });
   if (!options.yes && !io.interactive) {
     throw new RefusedError('a swap back asks first, and there is no terminal to ask at', {

@@ -1,3 +1,4 @@
+import type { Facts, Mark, Setting } from './facts.ts';
 import type { Reader } from './catalog.ts';
 import type { MigrationTarget } from './migrator.ts';
 import type { Estimate } from '../util/units.ts';
@@ -14,110 +15,6 @@ export interface Names {
   readonly previous: string;
 }
 
-/** A session that is connected to a database, as a person would recognise it. */
-export interface SessionInfo {
-  readonly pid: number;
-  readonly user: string;
-  readonly application: string;
-  readonly kind: string;
-  readonly state: string;
-  readonly query: string;
-  /** Its role is a superuser: only another superuser may end it. */
-  readonly superuser: boolean;
-  /** Age of its transaction in seconds; undefined outside of one. */
-  readonly transactionSeconds: number | undefined;
-}
-
-/** What a server and blue look like: everything that the preflight and the plan reason about, in one reading. */
-export interface Facts {
-  readonly server: {
-    readonly version: string;
-    readonly major: number;
-    /** `system_identifier` of the cluster: the same server, whatever its address. */
-    readonly identifier: string;
-    readonly inRecovery: boolean;
-    readonly fileCopyMethod: string | undefined;
-    /** Free bytes on the data directory's file system, where it can be seen from here. */
-    readonly freeBytes: number | undefined;
-  };
-  readonly role: {
-    readonly name: string;
-    readonly superuser: boolean;
-    readonly createDatabase: boolean;
-    readonly bypassRls: boolean;
-    /** May act as blue's owner. */
-    readonly ownsBlue: boolean;
-    readonly canSignal: boolean;
-    readonly createRole: boolean;
-  };
-  readonly blue: {
-    readonly name: string;
-    readonly oid: number;
-    readonly owner: string;
-    readonly bytes: number;
-    readonly relations: number;
-    readonly tables: number;
-    readonly estimatedRows: number;
-    readonly readOnly: boolean;
-    readonly closed: boolean;
-    readonly isTemplate: boolean;
-    readonly connectionLimit: number;
-    readonly comment: string | undefined;
-    /** Access privileges of the database: one a grantee and privilege; undefined for the built-in default. */
-    readonly privileges: readonly Privilege[] | undefined;
-    readonly settings: readonly Setting[];
-    readonly fingerprint: string;
-  };
-  /** Objects on blue that the preflight has an opinion on: names, ready to print. */
-  readonly objects: {
-    readonly rowSecurity: readonly string[];
-    readonly unreadable: readonly string[];
-    readonly unlogged: readonly string[];
-    readonly largeObjects: number;
-    readonly materializedViews: readonly string[];
-    readonly invalidIndexes: readonly string[];
-    readonly notValidConstraints: readonly string[];
-    readonly publications: readonly string[];
-    readonly subscriptions: readonly string[];
-    readonly logicalSlots: readonly string[];
-    readonly preparedTransactions: readonly string[];
-    readonly eventTriggers: readonly string[];
-    readonly foreignServers: readonly string[];
-    readonly backgroundExtensions: readonly string[];
-  };
-  readonly sessions: readonly SessionInfo[];
-  /** All databases of the server, with the mark they carry, if it is ours. */
-  readonly databases: readonly {
-    readonly name: string;
-    readonly oid: number;
-    readonly mark: Mark | undefined;
-  }[];
-}
-
-export interface Privilege {
-  /** Role name; the empty string is PUBLIC. */
-  readonly grantee: string;
-  readonly grantor: string;
-  readonly privilege: string;
-  readonly grantable: boolean;
-}
-
-/** A setting stored for a database, for all roles (`role` empty) or for one. */
-export interface Setting {
-  readonly role: string;
-  readonly name: string;
-  readonly value: string;
-  /** Only a superuser may set it. */
-  readonly restricted: boolean;
-}
-
-/** Ties a database to the run that made it or set it aside; kept as its comment. */
-export interface Mark {
-  readonly run: string;
-  /** `copy`: made by the run and not live. `previous`: was live before the run's last switch. */
-  readonly as: 'copy' | 'previous';
-}
-
 /** What can be asked of one side at any time. */
 export interface SideState {
   readonly name: string;
@@ -125,6 +22,11 @@ export interface SideState {
   /** New connections are refused. */
   readonly closed: boolean;
   readonly mark: Mark | undefined;
+  /**
+   * Another one after every ALTER DATABASE, by whomever: as long as it is the same, a closed database was not opened
+   * in between.
+   */
+  readonly version: string;
 }
 
 export interface WriteReport {
@@ -174,7 +76,10 @@ export interface Database {
   /** What a rename will execute, for the plan. */
   planRename(moves: readonly { from: string; to: string }[]): string[];
 
-  /** Fails with RefusedError that names the holder when another run works on the same database. */
+  /**
+   * Takes the run's lock, or makes sure of it: one that was lost with its session is taken anew. Fails with
+   * RefusedError that names the holder when another run works on the same database.
+   */
   lock(): Promise<void>;
   /** Ends what sessions of this run's dead processes still execute, and waits until they are gone. */
   endAbandoned(): Promise<void>;
@@ -189,8 +94,13 @@ export interface Database {
 
   /** Refuses new connections, waits for transactions, ends every session but this run's own reader; repeatable. */
   close(side: Side, long: LongTransactions, control: WorkControl): Promise<void>;
-  /** Accepts connections again; repeatable. */
-  open(side: Side): Promise<void>;
+  /**
+   * Gets this run's reader into a database that is closed, after the process that had one died. The door is open for a
+   * moment; says whether it is certain that nobody wrote anything meanwhile.
+   */
+  reenter(side: Side, control: WorkControl): Promise<boolean>;
+  /** Accepts connections again; repeatable. Refuses a side that carries a mark, but for this run's own that is named. */
+  open(side: Side, as?: Mark['as']): Promise<void>;
 
   /** Makes the copy with exactly these statements, marks it and binds it as green. What it leaves when it fails, `drop` finds. */
   clone(plan: ClonePlan, control: WorkControl): Promise<{ oid: number }>;

@@ -89,6 +89,13 @@ export class InterruptedError extends CutoverError {
   }
 }
 
+/** Somebody asked from another terminal that the run unwinds. */
+export class AbortedError extends CutoverError {
+  constructor(by: string) {
+    super(`aborted by ${by}`);
+  }
+}
+
 /** An error that the database server sent: it has an SQLSTATE, and perhaps more to say. */
 export interface ServerError extends Error {
   readonly code: string;
@@ -100,6 +107,16 @@ export const isServerError = (error: unknown): error is ServerError =>
   error instanceof Error &&
   /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code)) &&
   'severity' in error;
+
+/** SQLSTATE of a server's error, or errno of a failed connection. */
+export function codeOf(error: unknown): string | undefined {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    const { code } = current as { code?: unknown };
+    if (typeof code === 'string') return code;
+    if (current instanceof AggregateError && current.errors.length > 0) return codeOf(current.errors[0]);
+  }
+  return undefined;
+}
 
 /** `permission denied for database shop (42501)` */
 export const serverMessage = (error: ServerError): string => `${error.message} (${error.code})`;

@@ -16,7 +16,24 @@ export interface ErrorRecord {
 /** What happened, as it is written to the journal; a closed union. Steps of a plan are named by their id. */
 export type EventBody =
   | { readonly type: 'run-created'; readonly run: string; readonly operator: string; readonly plan: Plan }
+  /** Another process goes on with the run: the steps from `from` on are executed, once more where they were begun. */
+  | {
+      readonly type: 'run-resumed';
+      readonly operator: string;
+      readonly from: string;
+      /** What the servers and targets said, a line each. */
+      readonly found: readonly string[];
+    }
   | { readonly type: 'step-started'; readonly step: string }
+  /** A step failed for a passing reason and is tried again after `waitMs`. */
+  | {
+      readonly type: 'step-retried';
+      readonly step: string;
+      /** From 1. */
+      readonly attempt: number;
+      readonly waitMs: number;
+      readonly error: ErrorRecord;
+    }
   | {
       readonly type: 'step-progressed';
       readonly step: string;

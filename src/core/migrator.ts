@@ -8,6 +8,8 @@ export interface SqlSession {
     sql: string,
     parameters?: readonly unknown[],
   ): Promise<R[]>;
+  /** Lets go of a server that does not answer: what is being executed fails at once. */
+  destroy(reason: string): void;
   end(): Promise<void>;
 }
 
@@ -48,6 +50,11 @@ export interface MigrationControl {
 export type RevertGoal = { readonly steps: number } | { readonly to: string };
 
 export interface Migrator {
+  /**
+   * It notes what it has applied, and `apply` goes on from there. Its errors have an SQLSTATE in their causes only where
+   * the server has rolled back what had failed.
+   */
+  readonly repeatable?: boolean;
   /** Tables in which the migrator keeps its own books: their rows change with every migration, and prove nothing. */
   readonly bookkeeping?: readonly Path[];
   /** What it would execute on a database in the state of `target`, for the plan; reads, never writes. */

@@ -2,9 +2,8 @@ import type { Names } from './database.ts';
 import type { Estimate } from '../util/units.ts';
 import type { DriverUse } from './driver.ts';
 import type { Finding } from './check.ts';
-import type { BlueSource, Expectations, LongTransactions } from './playbook.ts';
-
-export type StepKind = 'preflight' | 'fence' | 'clone' | 'migrate' | 'verify' | 'gate' | 'switch' | 'keep';
+import type { BlueSource, Expectations, Limits, LongTransactions, Retries } from './playbook.ts';
+import type { StepKind } from './step-kind.ts';
 
 export interface PlannedStep {
   /** Stable within the run; the journal refers to it. */
@@ -43,6 +42,8 @@ export interface Plan {
   readonly renames: boolean;
   readonly expect: Expectations;
   readonly longTransactions: LongTransactions;
+  readonly retries: Retries;
+  readonly limits: Limits;
   readonly migrate: readonly DriverUse[];
   readonly verify: readonly DriverUse[];
   readonly targets: readonly DriverUse[];

@@ -1,4 +1,5 @@
 import type { DriverUse } from './driver.ts';
+import type { StepKind } from './step-kind.ts';
 
 /** Where blue is: a server that is there, or one that the tool starts. */
 export type BlueSource =
@@ -29,6 +30,49 @@ export interface LongTransactions {
   readonly then: 'refuse' | 'end';
 }
 
+/** The question before the switch. */
+export interface Gate {
+  /** `open`: nobody is asked. */
+  readonly mode: 'ask' | 'open';
+  /** Milliseconds; undefined waits without end. */
+  readonly timeout: number | undefined;
+  /** The answer when the time is over. */
+  readonly otherwise: 'go' | 'stop';
+}
+
+/** A shell line of the team's own around a phase of the run. */
+export interface Hook {
+  readonly when: 'before' | 'after';
+  readonly phase: Exclude<StepKind, 'hook'>;
+  readonly run: string;
+  /** Takes back what `run` did, when the run unwinds. */
+  readonly undo: string | undefined;
+  /** Milliseconds, for each of the two. */
+  readonly timeout: number;
+  /** `playbook.yml:12:5`. */
+  readonly at: string;
+}
+
+/** How often a step that failed for a passing reason is tried again. */
+export interface Retries {
+  /** 0 never tries again. */
+  readonly limit: number;
+  /** Milliseconds before the first retry; each further one waits twice as long. */
+  readonly wait: number;
+}
+
+/** How long what is waited for may take, in milliseconds. */
+export interface Limits {
+  /** One attempt to connect. */
+  readonly connect: number;
+  /** A lock that one of the tool's own statements waits for. */
+  readonly lock: number;
+  /** Each of the tool's own short statements: closing, renaming, marking, asking. */
+  readonly statement: number;
+  /** A whole step of this kind, but for the waiting at a gate. */
+  readonly steps: Readonly<Partial<Record<'clone' | 'migrate' | 'verify', number>>>;
+}
+
 /** A playbook after parsing: defaults filled, paths absolute, frozen. Nothing validates it again. */
 export interface Playbook {
   readonly version: 1;
@@ -45,7 +89,10 @@ export interface Playbook {
   readonly migrate: readonly DriverUse[];
   readonly verify: readonly DriverUse[];
   readonly expect: Expectations;
-  readonly gate: 'ask' | 'open';
+  readonly gate: Gate;
+  readonly hooks: readonly Hook[];
+  readonly retries: Retries;
+  readonly limits: Limits;
   readonly switch: {
     readonly targets: readonly DriverUse[];
     readonly longTransactions: LongTransactions;

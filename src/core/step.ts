@@ -1,8 +1,12 @@
 import type { Check, Finding } from './check.ts';
-import type { Database, Facts } from './database.ts';
+import type { Database } from './database.ts';
+import type { Facts } from './facts.ts';
 import type { EventBody } from './event.ts';
 import type { Migrator } from './migrator.ts';
-import type { Plan, PlannedStep, StepKind } from './plan.ts';
+import type { Plan, PlannedStep } from './plan.ts';
+import type { Gate } from './playbook.ts';
+import type { StepKind } from './step-kind.ts';
+import type { Side } from './side.ts';
 import type { Target } from './target.ts';
 
 /** What a step works with: interfaces of the core, never a driver. */
@@ -19,14 +23,21 @@ export interface StepContext {
   readonly signal: AbortSignal;
   /** Whether ownership was ever moved in this run: before that no target was touched. */
   ownershipMoved(): boolean;
+  /** The side that the targets point at, as far as the journal knows. */
+  live(): Side;
+  /** What the first step of this kind gave, in this process or in one that died. */
+  outputOf(kind: StepKind): unknown;
   progress(done: number, total: number, unit: string, note?: string): void;
   /** Durable when the promise settles. */
   record(event: EventBody): Promise<void>;
   /** Asks whoever may answer; `by` is who did. */
-  ask(question: string): Promise<{ answer: 'go' | 'stop'; by: string }>;
+  ask(question: string, limit: GateLimit): Promise<{ answer: 'go' | 'stop'; by: string }>;
   /** Preflight facts, read anew. */
   facts(): Promise<Facts>;
 }
+
+/** How long an answer is waited for; the input of a gate's step. */
+export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise'>;
 
 export interface StepResult {
   /** Plain JSON; stored in the journal. */

@@ -1,19 +1,20 @@
 import { mkdir, open, readdir, readFile, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Event, EventBody } from '../core/event.ts';
-import { CutoverError, EXIT, messageOf, RefusedError, UsageError } from '../core/errors.ts';
+import { messageOf, RefusedError, UsageError } from '../core/errors.ts';
 import { syncFolder } from '../util/atomic-file.ts';
+import { describeHolder, lockHolder, takeLock } from '../util/lock-file.ts';
+import { JournalError, type Journal, type JournalStore, type Request, type RequestBody } from './journal.ts';
 import { withoutSecrets } from './redact-event.ts';
-import type { Journal, JournalStore } from './journal.ts';
+import { newRequest, RequestFolder } from './requests.ts';
 
-/** The journal cannot be written or read. A run without a journal must not go on. */
-export class JournalError extends CutoverError {
-  override readonly exit = EXIT.internal;
-}
+/** Name of the files by which a process holds a journal. */
+const LOCK = 'writer';
 
 /**
  * Journals in a folder: `runs/RUN/journal.jsonl`, one event a line, appended and fsynced. A crash in the middle of an
- * append leaves a torn last line, which is cut off when the journal is opened again. Format: docs/formats.md.
+ * append leaves a torn last line, which is cut off when the journal is opened again. One process at a time holds a
+ * journal for appending; processes on other hosts are kept apart by the lock on blue's server. Format: docs/formats.md.
  */
 export class FileJournalStore implements JournalStore {
   readonly place: string;
@@ -35,7 +36,7 @@ export class FileJournalStore implements JournalStore {
         await syncFolder(folder);
         if (folder === dirname(folder)) break;
       }
-      return new FileJournal(run, path, handle, { seq: 0, bytes: 0 });
+      return new FileJournal(run, path, handle, { seq: 0, bytes: 0 }, await this.#hold(run));
     } catch (cause) {
       throw new RefusedError(`cannot make the journal: ${messageOf(cause)}`, {
         where: path,
@@ -47,9 +48,17 @@ export class FileJournalStore implements JournalStore {
 
   async open(run: string): Promise<Journal> {
     const path = this.#path(run);
-    const { events, bytes } = await readJournal(path, run);
-    if ((await stat(path)).size > bytes) await truncate(path, bytes);
-    return new FileJournal(run, path, await open(path, 'a'), { seq: events.length, bytes });
+    await readJournal(path, run);
+    const release = await this.#hold(run);
+    try {
+      // Once more: until it was held, another process may have written.
+      const { events, bytes } = await readJournal(path, run);
+      if ((await stat(path)).size > bytes) await truncate(path, bytes);
+      return new FileJournal(run, path, await open(path, 'a'), { seq: events.length, bytes }, release);
+    } catch (error) {
+      await release();
+      throw error;
+    }
   }
 
   async read(run: string): Promise<Event[]> {
@@ -64,6 +73,45 @@ export class FileJournalStore implements JournalStore {
     return names.sort();
   }
 
+  async writer(run: string): Promise<string | undefined> {
+    const holder = await lockHolder(join(this.#folder, run), LOCK);
+    return holder && describeHolder(holder);
+  }
+
+  async post(run: string, body: RequestBody & Pick<Request, 'by' | 'seq'>): Promise<Request> {
+    const request = newRequest(body);
+    await this.#requests(run).post(request);
+    return request;
+  }
+
+  requests(run: string): Promise<Request[]> {
+    return this.#requests(run).list();
+  }
+
+  withdraw(run: string, id: string): Promise<void> {
+    return this.#requests(run).withdraw(id);
+  }
+
+  home(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #hold(run: string): Promise<() => Promise<void>> {
+    const taken = await takeLock(join(this.#folder, run), LOCK);
+    if ('release' in taken) return taken.release;
+    throw new RefusedError(`another process works on run ${run}: ${describeHolder(taken.holder)}`, {
+      hint: `to see what it does: cutover status ${run} --watch`,
+    });
+  }
+
+  #requests(run: string): RequestFolder {
+    return new RequestFolder(join(this.#folder, run, 'requests'));
+  }
+
   #path(run: string): string {
     return join(this.#folder, run, 'journal.jsonl');
   }
@@ -73,16 +121,24 @@ class FileJournal implements Journal {
   readonly run: string;
   readonly #path: string;
   readonly #handle: FileHandle;
+  readonly #release: () => Promise<void>;
   #seq: number;
   #bytes: number;
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(run: string, path: string, handle: FileHandle, at: { seq: number; bytes: number }) {
+  constructor(
+    run: string,
+    path: string,
+    handle: FileHandle,
+    at: { seq: number; bytes: number },
+    release: () => Promise<void>,
+  ) {
     this.run = run;
     this.#path = path;
     this.#handle = handle;
     this.#seq = at.seq;
     this.#bytes = at.bytes;
+    this.#release = release;
   }
 
   append(body: EventBody): Promise<Event> {
@@ -94,6 +150,7 @@ class FileJournal implements Journal {
   async #write(body: EventBody): Promise<Event> {
     const event = { seq: this.#seq + 1, at: new Date().toISOString(), ...withoutSecrets(body) } as Event;
     const line = `${JSON.stringify(event)}\n`;
+    await this.#assertAlone();
     try {
       await this.#handle.appendFile(line);
       await this.#handle.datasync();
@@ -118,6 +175,17 @@ class FileJournal implements Journal {
   async close(): Promise<void> {
     await this.#queue;
     await this.#handle.close();
+    await this.#release();
+  }
+
+  /** The file is as this writer left it: two that append by turns would give two events the same number. */
+  async #assertAlone(): Promise<void> {
+    const { size } = await this.#handle.stat();
+    if (size === this.#bytes) return;
+    throw new JournalError('somebody else wrote to the journal of this run', {
+      where: this.#path,
+      hint: `see what is at work there: cutover status ${this.run}`,
+    });
   }
 }
 

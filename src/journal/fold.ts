@@ -12,7 +12,16 @@ export type RunPhase =
   | 'retiring'
   | 'retired';
 
-export type StepPhase = 'waiting' | 'running' | 'done' | 'failed' | 'undoing' | 'undone' | 'undo failed';
+/** `again`: was begun by a process that died, and is to be executed once more. */
+export type StepPhase =
+  | 'waiting'
+  | 'again'
+  | 'running'
+  | 'done'
+  | 'failed'
+  | 'undoing'
+  | 'undone'
+  | 'undo failed';
 
 export interface StepState {
   readonly phase: StepPhase;
@@ -31,6 +40,8 @@ export interface RunState {
   /** The side that the targets point at, as far as the journal knows. */
   readonly live: Side;
   readonly operator: string;
+  /** Who went on with the run after a process of it had died. */
+  readonly resumed: readonly { readonly at: string; readonly operator: string }[];
   readonly startedAt: string;
   readonly endedAt: string | undefined;
   readonly exit: number | undefined;
@@ -52,6 +63,7 @@ export function fold(events: readonly Event[]): RunState {
     phase: 'running',
     live: 'blue',
     operator: first.operator,
+    resumed: [],
     startedAt: first.at,
     endedAt: undefined,
     exit: undefined,
@@ -75,9 +87,17 @@ export function transition(state: RunState, event: Event): RunState {
   switch (event.type) {
     case 'run-created':
       throw illegal(state, event);
+    case 'run-resumed':
+      return resumed(state, event);
     case 'step-started':
       require(state, event, ['running']);
-      return withStep(state, event, event.step, ['waiting'], { phase: 'running', startedAt: event.at });
+      return withStep(state, event, event.step, ['waiting', 'again'], {
+        phase: 'running',
+        startedAt: event.at,
+      });
+    case 'step-retried':
+      require(state, event, ['running']);
+      return withStep(state, event, event.step, ['running'], {});
     case 'step-progressed':
       require(state, event, ['running', 'unwinding', 'swapping back']);
       return state;
@@ -134,7 +154,29 @@ export function transition(state: RunState, event: Event): RunState {
   }
 }
 
-const UNDOABLE: readonly StepPhase[] = ['running', 'done', 'failed', 'undoing', 'undo failed'];
+const UNDOABLE: readonly StepPhase[] = ['again', 'running', 'done', 'failed', 'undoing', 'undo failed'];
+
+/** What was done before the step stays; whether ownership has moved must agree with what comes next. */
+function resumed(state: RunState, event: Extract<Event, { type: 'run-resumed' }>): RunState {
+  require(state, event, ['running']);
+  const { steps } = state.plan;
+  const from = steps.findIndex(({ id }) => id === event.from);
+  const moving = steps.findIndex(({ ownership }) => ownership === 'moves');
+  const phaseOf = (index: number): StepPhase => state.steps[steps[index]!.id]!.phase;
+  const fits = state.live === 'blue' ? from <= moving : from >= moving;
+  if (from === -1 || !fits || steps.slice(0, from).some((_, index) => phaseOf(index) !== 'done'))
+    throw illegal(state, event);
+  const reset = steps.slice(from).map(({ id }, index): [string, StepState] => {
+    const phase = phaseOf(from + index);
+    if (['failed', 'undoing', 'undone', 'undo failed'].includes(phase)) throw illegal(state, event);
+    return [id, { phase: phase === 'waiting' ? phase : 'again', findings: [] }];
+  });
+  return {
+    ...state,
+    resumed: [...state.resumed, { at: event.at, operator: event.operator }],
+    steps: { ...state.steps, ...Object.fromEntries(reset) },
+  };
+}
 
 type LaterEvent = Extract<Event, { type: `swap-back-${string}` | `retire-${string}` }>;
 

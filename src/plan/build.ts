@@ -1,12 +1,15 @@
-import type { Facts, Names, PlannedClone } from '../core/database.ts';
+import type { Names, PlannedClone } from '../core/database.ts';
+import type { Facts } from '../core/facts.ts';
 import type { DriverUse } from '../core/driver.ts';
 import type { Estimate } from '../util/units.ts';
 import type { Finding } from '../core/check.ts';
 import type { MigrationFile } from '../core/migrator.ts';
 import type { Plan, PlannedStep } from '../core/plan.ts';
-import type { Playbook } from '../core/playbook.ts';
+import type { Gate, Playbook } from '../core/playbook.ts';
+import type { GateLimit } from '../core/step.ts';
 import { formatDuration } from '../util/units.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { withHooks } from './hooks.ts';
 
 /** What drivers say of themselves, gathered before the plan is built. */
 export interface PlanParts {
@@ -66,10 +69,12 @@ export function buildPlan(playbook: Playbook, parts: PlanParts): Plan {
     renames: renameOf(playbook) !== undefined,
     expect: playbook.expect,
     longTransactions: playbook.switch.longTransactions,
+    retries: playbook.retries,
+    limits: playbook.limits,
     migrate: playbook.migrate,
     verify: playbook.verify,
     targets: playbook.switch.targets,
-    steps: stepsOf(playbook, parts),
+    steps: withHooks(stepsOf(playbook, parts), playbook.hooks),
     findings: parts.findings,
     fingerprint: fingerprintOf({
       playbook: playbook.sha256,
@@ -94,7 +99,7 @@ function stepsOf(playbook: Playbook, parts: PlanParts): PlannedStep[] {
     cloneStep(parts),
     ...migrateSteps(parts),
     verifyStep(parts),
-    ...(playbook.gate === 'ask' ? [gateStep()] : []),
+    ...(playbook.gate.mode === 'ask' ? [gateStep(playbook.gate)] : []),
     switchStep(parts),
     step(
       'keep',
@@ -178,14 +183,24 @@ function verifyStep({ checks, close, names, facts }: PlanParts): PlannedStep {
   });
 }
 
-const gateStep = (): PlannedStep =>
-  step(
+function gateStep({ timeout, otherwise }: Gate): PlannedStep {
+  const limit =
+    timeout === undefined
+      ? []
+      : [`after ${formatDuration(timeout)} without an answer: ${otherwise === 'go' ? 'yes' : 'no'}`];
+  const input: GateLimit = { otherwise, ...(timeout === undefined ? {} : { timeout }) };
+  return step(
     'gate',
     'gate',
     'Wait for a yes before the switch',
-    ['asks at the terminal; --yes answers beforehand'],
+    [
+      'asks at the terminal; --yes answers beforehand, cutover approve and reject from another terminal',
+      ...limit,
+    ],
     NOTHING,
+    { input },
   );
+}
 
 function switchStep({ targets, names }: PlanParts): PlannedStep {
   return step(

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
+import { conduct } from './conduct.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
 export interface Registries {
@@ -142,9 +143,6 @@ export const definition = ({ blue, migrator, check, target }: Slots) =>
       .optional()
       .describe(`What must hold before the switch; default: ${VERIFY_BY_DEFAULT.join(', ')}.`),
     expect: expectations().prefault({}),
-    gate: z
-      .enum(['ask', 'open'])
-      .prefault('ask')
-      .describe('ask: a person says go before the switch; open: the switch follows by itself.'),
+    ...conduct(),
     switch: switchover(target),
   });

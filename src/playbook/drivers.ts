@@ -111,7 +111,7 @@ function absolute(value: unknown, folder: string): unknown {
 }
 
 /** A shell line is shown in the plan and stored as it is: `$NAME` and `${NAME}` may stand in it, a password may not. */
-function refuseLiteralPassword(tree: Tree, path: KeyPath, reading: Reading): void {
+export function refuseLiteralPassword(tree: Tree, path: KeyPath, reading: Reading): void {
   if (tree.kind === 'list' || tree.kind === 'map' || tree.value === null) return;
   if (holdsPassword(String(tree.value).replaceAll(/\$\w+/g, ''))) {
     reading.mistakes.add(tree.place, path, PASSWORD.replace('DATABASE_URL', 'NAME'));

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { DriverUse } from '../core/driver.ts';
-import type { Playbook } from '../core/playbook.ts';
+import type { Hook, Playbook } from '../core/playbook.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
+import { hookLines, readGate, readHooks } from './hooks.ts';
 import type { Environment } from './values/environment.ts';
 import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
@@ -59,7 +60,9 @@ function readPlaybook(
     root,
     [],
     reading,
-    { verbatim: new Set(byHand.filter((tree) => tree !== undefined)) },
+    {
+      verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
+    },
   );
   const blue = readBlue(root, folder, reading, readFixture);
   const list = (noun: string, registry: DriverList['registry']): DriverList => ({
@@ -79,7 +82,11 @@ function readPlaybook(
     const place = at(root, ['green'])?.place ?? beginning(root);
     reading.mistakes.add(place, ['green'], "is blue's own database; the copy needs a name of its own");
   }
-  const { version, name, green, clone, sync, expect, gate } = basics;
+  const { version, name, green, clone, sync, expect, retries } = basics;
+  const gate = readGate(basics.gate);
+  const { connect, lock, statement, ...steps } = basics.limits;
+  const has = (phase: Hook['phase']): boolean =>
+    !(phase === 'gate' && gate.mode === 'open') && !(phase === 'migrate' && uses.migrate?.length === 0);
   return {
     version,
     name,
@@ -93,6 +100,9 @@ function readPlaybook(
     verify: uses.verify,
     expect,
     gate,
+    hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), has, reading),
+    retries,
+    limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], longTransactions: basics.switch['long-transactions'] },
   };
 }

@@ -6,6 +6,7 @@ import { findingsText } from './findings.ts';
 
 const MARKS: Record<StepState['phase'], string> = {
   waiting: ' ',
+  again: ' ',
   running: '…',
   done: '✔',
   failed: '✖',
@@ -15,11 +16,13 @@ const MARKS: Record<StepState['phase'], string> = {
 };
 
 /** What the journal says of a run: its phase, its steps and what can be done next. */
-export function runText(state: RunState, next: string, style: Style): string {
+export function runText(state: RunState, next: string, style: Style, atWork?: string): string {
   const { plan } = state;
   const lines = [
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
     `  started ${time(state.startedAt)} by ${state.operator}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
+    ...state.resumed.map(({ at, operator }) => `  resumed ${time(at)} by ${operator}`),
+    ...(atWork === undefined ? [] : [`  ${atWork}`]),
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,
     ...closedText(state).map((line) => `  ${style.yellow(line)}`),
     '',
@@ -87,7 +90,7 @@ function keptText(state: RunState): string {
 function stepLine(title: string, step: StepState, style: Style): string {
   const took = step.ms === undefined ? '' : style.dim(`  ${formatDuration(step.ms)}`);
   const line = `  ${step.error ? MARKS.failed : MARKS[step.phase]} ${title}${took}`;
-  if (step.phase === 'waiting') return style.dim(line);
+  if (step.phase === 'waiting' || step.phase === 'again') return style.dim(line);
   return step.error ? style.red(line) : line;
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Finding } from '../core/check.ts';
-import type { Facts } from '../core/database.ts';
+import type { Facts } from '../core/facts.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
@@ -25,7 +25,7 @@ export const prepareRun = (...args: Parameters<typeof prepare>): Promise<Prepare
 
 async function prepare(playbook: Playbook, around: Surroundings, lock: boolean): Promise<PreparedRun> {
   const run = newRunId(new Date());
-  const server = await openServer(playbook.blue, run, around);
+  const server = await openServer(playbook.blue, run, around, playbook.limits);
   try {
     await server.database.bindByName('blue', server.blue);
     if (lock) await server.database.lock();

@@ -5,7 +5,7 @@ import type { Database } from '../core/database.ts';
 import type { DriverUse, Registry, Resolve } from '../core/driver.ts';
 import { CutoverError, RefusedError } from '../core/errors.ts';
 import type { Migrator } from '../core/migrator.ts';
-import type { BlueSource } from '../core/playbook.ts';
+import type { BlueSource, Limits } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Target } from '../core/target.ts';
 import { openEmbedded } from '../databases/postgres/embedded/embedded.ts';
@@ -44,13 +44,18 @@ export interface OpenServer {
 }
 
 /** Opens blue's server, starting it first when it is the embedded one. Nothing is bound yet. */
-export async function openServer(source: BlueSource, run: string, around: Surroundings): Promise<OpenServer> {
+export async function openServer(
+  source: BlueSource,
+  run: string,
+  around: Surroundings,
+  limits: Limits,
+): Promise<OpenServer> {
   const embedded =
     source.kind === 'embedded' ? await openEmbedded(source, join(around.stateFolder, 'embedded')) : undefined;
   const url = source.kind === 'embedded' ? embedded!.url : around.resolve(source.url);
   const blue = databaseOf(url);
   if (blue === undefined) throw new RefusedError('the connection string of blue names no database');
-  const database = new Postgres({ url, run });
+  const database = new Postgres({ url, run, limits });
   return {
     database,
     blue,
@@ -114,7 +119,7 @@ export async function openStored(
   greenOid: number | undefined,
   around: Surroundings,
 ): Promise<Drivers> {
-  const server = await openServer(plan.source, plan.run, around);
+  const server = await openServer(plan.source, plan.run, around, plan.limits);
   try {
     server.database.bind('blue', plan.blue.oid);
     if (greenOid !== undefined) server.database.bind('green', greenOid);

@@ -1,8 +1,9 @@
 import { RefusedError } from '../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
+import type { PlannedStep } from '../core/plan.ts';
 import { endStrayProcesses } from '../util/stray.ts';
-import type { Execution } from './execute.ts';
+import type { Execution } from './engine/execution.ts';
 import { openStored, type Drivers, type Surroundings } from './open.ts';
 import { refusing } from './refusing.ts';
 import type { Screen } from './screen/screen.ts';
@@ -26,6 +27,13 @@ async function open(
 ): Promise<Reopened> {
   const read = fold(await store.read(run));
   requirePhase(read, phases);
+  const writer = await store.writer(run);
+  // Before its sessions are ended: it may have lost its lock and be putting things back.
+  if (writer !== undefined) {
+    throw new RefusedError(`another process works on run ${run}: ${writer}`, {
+      hint: `to see what it does: cutover status ${run} --watch`,
+    });
+  }
   const drivers = await openStored(read.plan, greenOid(read), around);
   try {
     await drivers.database.lock();
@@ -33,17 +41,22 @@ async function open(
     await endStrayProcesses(run);
     // Another process may have gone on with the run until the lock was ours.
     const journal = await store.open(run);
-    const state = fold(await journal.read());
-    requirePhase(state, phases);
-    return {
-      state,
-      journal,
-      drivers,
-      async end() {
-        await journal.close();
-        await drivers.end();
-      },
-    };
+    try {
+      const state = fold(await journal.read());
+      requirePhase(state, phases);
+      return {
+        state,
+        journal,
+        drivers,
+        async end() {
+          await journal.close();
+          await drivers.end();
+        },
+      };
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
   } catch (error) {
     await drivers.end();
     throw error;
@@ -59,6 +72,7 @@ function requirePhase(state: RunState, phases: readonly RunPhase[]): void {
 export function nextFor(state: RunState): string {
   switch (state.phase) {
     case 'running':
+      return `if no process works on it any more: cutover resume ${state.run}, or put everything back: cutover abort ${state.run}`;
     case 'unwinding':
     case 'stuck':
       return `if no process works on it any more: cutover abort ${state.run}`;
@@ -83,14 +97,28 @@ export function greenOid(state: RunState): number | undefined {
   return (clone && (state.steps[clone.id]?.output as { oid?: number } | undefined))?.oid;
 }
 
+/** Steps whose effect, or a part of it, may be there. */
+export const begunSteps = ({ plan, steps }: RunState): PlannedStep[] =>
+  plan.steps.filter(({ id }) => !['waiting', 'undone'].includes(steps[id]!.phase));
+
 /** An execution for what is done to a run after its own process has ended. */
-export const executionOf = (reopened: Reopened, screen: Screen, signal: AbortSignal): Execution => ({
+export const executionOf = (
+  reopened: Reopened,
+  screen: Screen,
+  signal: AbortSignal,
+  ask: Execution['ask'] = () => Promise.resolve({ answer: 'stop', by: 'nobody' }),
+): Execution => ({
   plan: reopened.state.plan,
   live: reopened.state.live,
   moved: reopened.state.switchedAt !== undefined,
+  outputs: new Map(
+    Object.entries(reopened.state.steps)
+      .filter(([, { phase }]) => phase === 'done')
+      .map(([id, { output }]) => [id, output]),
+  ),
   drivers: reopened.drivers,
   journal: reopened.journal,
   screen,
   signal,
-  ask: () => Promise.resolve({ answer: 'stop', by: 'nobody' }),
+  ask,
 });

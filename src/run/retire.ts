@@ -1,7 +1,7 @@
 import type { SideState } from '../core/database.ts';
 import { RefusedError } from '../core/errors.ts';
 import { other } from '../core/side.ts';
-import { recordOf } from './error-record.ts';
+import { recordOf } from './engine/error-record.ts';
 import type { Reopened } from './reopen.ts';
 
 /**

@@ -6,9 +6,9 @@ import { putBack, swap } from '../steps/shared/swap.ts';
 import { uninterrupted } from '../steps/shared/control.ts';
 import type { VerifyOutput } from '../steps/verify.ts';
 import { plural } from '../util/units.ts';
-import { recordOf } from './error-record.ts';
-import { contextOf, type Execution } from './execute.ts';
-import { liveSide } from './live.ts';
+import { recordOf } from './engine/error-record.ts';
+import { contextOf, type Execution } from './engine/execution.ts';
+import { liveSide } from './engine/live.ts';
 import { refusing } from './refusing.ts';
 import type { Reopened } from './reopen.ts';
 
@@ -102,7 +102,7 @@ async function settleHalf(context: StepContext, execution: Execution): Promise<b
     await context.record({ type: 'swap-back-finished', ms: 0, leftBehind: [] });
     return true;
   }
-  await putBack(context, 'green', 'blue', { mark: 'previous' });
+  await putBack(context, 'green', 'blue');
   await database.open('green');
   if (execution.live === 'blue') await context.record({ type: 'ownership-moved', from: 'blue', to: 'green' });
   const error = { message: 'the process died half-way; everything was put back', kind: 'Died' };

@@ -9,6 +9,9 @@ export const clone: Step = {
   kind: 'clone',
   async run(context) {
     const plan = context.step.input as ClonePlan;
+    // A copy that an attempt before this one left, whole or not, is not what blue is now.
+    await assertNotLive(context);
+    await context.database.drop('green', 'copy');
     const estimate = context.step.estimate?.ms ?? 1000;
     const started = Date.now();
     // The server does not tell how far a template copy is: time against the estimate is all there is to show.
@@ -29,7 +32,7 @@ export const clone: Step = {
   async probe(context) {
     const green = await context.database.state('green');
     if (!green) return 'absent';
-    return green.mark?.run === context.run ? 'done' : 'unknown';
+    return green.mark?.run === context.run && green.mark.as === 'copy' ? 'done' : 'unknown';
   },
   async undo(context) {
     await assertNotLive(context);

@@ -1,13 +1,18 @@
 import type { Step } from '../core/step.ts';
 import { controlOf } from './shared/control.ts';
 import { assertNotLive } from './shared/not-live.ts';
+import type { FenceOutput } from './shared/proof.ts';
 
 /** Closes blue to everybody until the switch, so that the copy stays complete without following blue. */
 export const fence: Step = {
   kind: 'fence',
   async run(context) {
-    await context.database.close('blue', context.plan.longTransactions, controlOf(context));
-    return { summary: `${context.plan.names.blue} accepts no connections; nobody is connected` };
+    const { database, plan } = context;
+    // Closed by a process of this run that died: what is cloned from now on has whatever slips in meanwhile.
+    if ((await database.state('blue'))?.closed) await database.reenter('blue', controlOf(context));
+    await database.close('blue', plan.longTransactions, controlOf(context));
+    const output: FenceOutput = { version: (await database.state('blue'))!.version };
+    return { output, summary: `${plan.names.blue} accepts no connections; nobody is connected` };
   },
   async probe(context) {
     const blue = await context.database.state('blue');

@@ -36,6 +36,7 @@ export const migrate: Step = {
     if (!(await context.database.state('green'))) return 'absent';
     const status = await context.migrators[index]!.status(await context.database.migrationTarget('green'));
     if (!status) return 'unknown';
+    if (status.some(({ state }) => state !== 'applied' && state !== 'pending')) return 'unknown';
     return status.every(({ state }) => state === 'applied') ? 'done' : 'absent';
   },
   undo: () => Promise.resolve(undefined),

@@ -1,8 +1,9 @@
-import type { StepKind } from '../core/plan.ts';
+import type { StepKind } from '../core/step-kind.ts';
 import type { Step } from '../core/step.ts';
 import { clone } from './clone.ts';
 import { fence } from './fence.ts';
 import { gate } from './gate.ts';
+import { hook } from './hook.ts';
 import { keep } from './keep.ts';
 import { migrate } from './migrate.ts';
 import { preflight } from './preflight.ts';
@@ -19,4 +20,5 @@ export const steps: Readonly<Record<StepKind, Step>> = {
   gate,
   switch: switchStep,
   keep,
+  hook,
 };

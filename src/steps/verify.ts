@@ -6,9 +6,11 @@ import type { Step, StepContext } from '../core/step.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
 import { controlOf } from './shared/control.ts';
+import { assertUntouched, closedSides, type Closed, type FenceOutput } from './shared/proof.ts';
 
 export interface VerifyOutput {
   readonly baseline: Baseline;
+  readonly closed: Closed;
 }
 
 /**
@@ -21,7 +23,9 @@ export const verify: Step = {
     const findings: Finding[] = [];
     await runChecks(context, 'green-open', findings);
     await context.database.close('green', { wait: 0, then: 'end' }, controlOf(context));
+    const closed = await proofBegins(context);
     await runChecks(context, 'closed', findings);
+    await assertUntouched(context, closed);
     const failures = findings.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
     if (failures.length > 0) {
       throw new DifferencesError(`verification found ${plural(failures.length, 'problem')}`, findings, {
@@ -33,13 +37,22 @@ export const verify: Step = {
       const message = `rows not compared: ${books.join(', ')}, where the migrators keep their versions`;
       findings.push({ check: 'verify', severity: 'note', message });
     }
-    const output: VerifyOutput = { baseline: await context.database.baseline('green') };
+    const output: VerifyOutput = { baseline: await context.database.baseline('green'), closed };
     return { output, findings, summary: summaryOf(findings) };
   },
   // Proof is made anew rather than trusted.
   probe: () => Promise.resolve('absent'),
   undo: () => Promise.resolve(undefined),
 };
+
+/** Both sides as they are closed now; blue must not have been opened since it was cloned. */
+async function proofBegins(context: StepContext): Promise<Closed> {
+  const { blue, green } = await closedSides(context);
+  const { version } = context.outputOf('fence') as FenceOutput;
+  const closed = { blue: blue.version, green: green.version };
+  await assertUntouched(context, { ...closed, blue: version });
+  return closed;
+}
 
 async function runChecks(
   context: StepContext,

@@ -6,7 +6,7 @@ import type { Driver } from '../core/driver.ts';
 import { messageOf, StepError, UsageError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { readText, replaceFile } from '../util/atomic-file.ts';
+import { readText, removeLeftovers, replaceFile } from '../util/atomic-file.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { databaseOf, withDatabase } from '../util/url.ts';
 import { findVariable, replaceValue, splice, type Assignment } from './env-file/assignment.ts';
@@ -104,6 +104,7 @@ class EnvFile implements Target {
   async switch(from: Side, to: Side): Promise<void> {
     const { path, text, assignment } = await this.#read();
     const side = this.#sideOf(assignment.value);
+    await removeLeftovers(path);
     if (side === to) return;
     if (side !== from) throw this.#unexpected(from, assignment.value);
     await replaceFile(path, this.#pointedAt(to, text, assignment));

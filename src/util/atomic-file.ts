@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 
 /** Makes a rename or a new file in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
@@ -12,13 +12,35 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Removes what a process that died in `replaceFile` left beside the file. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    const [, pid] = name.startsWith(basename(path))
+      ? (LEFTOVER.exec(name.slice(basename(path).length)) ?? [])
+      : [];
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
+  }
+}
+
+const LEFTOVER = /^\.cutover-(\d+)-[0-9a-f]{8}$/;
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /**
  * Replaces a file's content in one step: readers see the old text or the new, never a part, even after a crash.
  * Mode and owner stay as they were.
  */
 export async function replaceFile(path: string, content: string): Promise<void> {
   const before = await stat(path).catch(() => undefined);
-  const temporary = `${path}.cutover-${randomBytes(4).toString('hex')}`;
+  const temporary = `${path}.cutover-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
     const handle = await open(temporary, 'wx', before ? before.mode & 0o7777 : 0o600);
     try {

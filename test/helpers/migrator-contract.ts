@@ -32,6 +32,8 @@ async function openSession(connectionString: string): Promise<SqlSession> {
       const result = await client.query<R>(sql, parameters && [...parameters]);
       return Array.isArray(result) ? [] : result.rows;
     },
+    destroy: () =>
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy(),
     end: () => client.end(),
   };
 }

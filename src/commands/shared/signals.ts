@@ -1,16 +1,21 @@
 import { InterruptedError } from '../../core/errors.ts';
 import { redact } from '../../util/redact.ts';
 
+/** Ends the work early: `why` is said, `reason` is what the signal's listeners get. */
+export type Stop = (why: string, reason: unknown) => void;
+
 /**
  * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second
- * one only says so. An error that nobody caught does the same: a process that just died of it would leave blue closed.
+ * one only says so. Work that asks nobody goes on without its terminal. An error that nobody caught aborts as well: a
+ * process that just died of it would leave blue closed.
  */
 export async function withSignals<T>(
   err: (text: string) => void,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: (signal: AbortSignal, stop: Stop) => Promise<T>,
+  { unattended = false } = {},
 ): Promise<T> {
   const controller = new AbortController();
-  const stop = (why: string, reason: unknown): void => {
+  const stop: Stop = (why, reason) => {
     if (controller.signal.aborted) return err('Still putting things back; please wait.');
     err(`${why}: the step in flight is ended, then everything is put back.`);
     controller.abort(reason);
@@ -18,7 +23,10 @@ export async function withSignals<T>(
   const handlers = {
     SIGINT: () => stop('SIGINT', new InterruptedError('SIGINT')),
     SIGTERM: () => stop('SIGTERM', new InterruptedError('SIGTERM')),
-    SIGHUP: () => stop('SIGHUP', new InterruptedError('SIGTERM')),
+    SIGHUP() {
+      if (unattended) err('The terminal is gone; the work goes on without it.');
+      else stop('SIGHUP', new InterruptedError('SIGTERM'));
+    },
     uncaughtException(error: NodeJS.ErrnoException) {
       // What asks or draws on a terminal stumbles over its end before the signal is here.
       if (error.code === 'EIO') return handlers.SIGHUP();
@@ -27,7 +35,7 @@ export async function withSignals<T>(
   };
   for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
   try {
-    return await work(controller.signal);
+    return await work(controller.signal, stop);
   } finally {
     for (const [name, handler] of Object.entries(handlers)) process.off(name, handler);
   }

@@ -3,6 +3,7 @@ import { messageOf, UsageError } from '../../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../../journal/fold.ts';
 import { FileJournalStore } from '../../journal/file.ts';
 import type { JournalStore } from '../../journal/journal.ts';
+import { PostgresJournalStore } from '../../journal/postgres/store.ts';
 import { readEnvironment, type Environment } from '../../playbook/values/environment.ts';
 import { nextFor } from '../../run/reopen.ts';
 import type { Surroundings } from '../../run/open.ts';
@@ -10,10 +11,40 @@ import type { GlobalOptions } from './io.ts';
 
 export async function surroundingsOf(options: GlobalOptions): Promise<Surroundings & { env: Environment }> {
   const env = await readEnvironment(options.envFile ?? []);
-  return { env, variables: env.variables, resolve: env.resolve, stateFolder: resolve(options.state) };
+  return {
+    env,
+    variables: env.variables,
+    resolve: env.resolve,
+    stateFolder: resolve(
+      options.state.includes('://') || options.state.includes('${') ? '.cutover' : options.state,
+    ),
+  };
 }
 
-export const storeOf = (options: GlobalOptions): JournalStore => new FileJournalStore(resolve(options.state));
+const IS_URL = /^postgres(?:ql)?(?:\+\w+)?:\/\//i;
+
+/** Where the journals are: a folder, or a PostgreSQL database; its connection string may hold `${NAME}` references. */
+async function storeOf({ state, envFile }: GlobalOptions): Promise<JournalStore> {
+  const place = state.includes('${') ? (await readEnvironment(envFile ?? [])).resolve(state) : state;
+  if (IS_URL.test(place)) return new PostgresJournalStore(place);
+  if (!place.includes('://')) return new FileJournalStore(resolve(place));
+  throw new UsageError('--state names neither a folder nor a PostgreSQL database', {
+    hint: 'write --state DIR, or --state postgresql://user@host/database',
+  });
+}
+
+/** Opens the store of journals for as long as `work` goes on. */
+export async function withStore<T>(
+  options: GlobalOptions,
+  work: (store: JournalStore) => Promise<T>,
+): Promise<T> {
+  const store = await storeOf(options);
+  try {
+    return await work(store);
+  } finally {
+    await store.end();
+  }
+}
 
 /** The run that was meant: by its id or the beginning of it; the latest one that satisfies `fits` when none was named. */
 export async function chooseRun(

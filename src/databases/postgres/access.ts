@@ -1,4 +1,5 @@
-import { openMaintenance, openPatiently, type Address, type Connection } from './connection.ts';
+import type { Address } from './address.ts';
+import { openMaintenance, openPatiently, type Connection } from './connection.ts';
 
 /** The way to the server: new connections to any database, and one outside of blue and green that is kept. */
 export class Access {

@@ -1,40 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
-import { isServerError, messageOf, StepError } from '../../core/errors.ts';
-import { addSecretsOfUrl } from '../../util/redact.ts';
-import { withDatabase, withoutDriver } from '../../util/url.ts';
+import { codeOf, isServerError, messageOf, StepError } from '../../core/errors.ts';
+import type { Address } from './address.ts';
+import { formatDuration } from '../../util/units.ts';
+import { withDatabase } from '../../util/url.ts';
 
-/** How to reach a server; the password is in here. */
-export interface Address {
-  readonly url: string;
-  /** As it was given: an application's tools may need the driver that it names. */
-  readonly given: string;
-  readonly host: string;
-  readonly port: number;
-  readonly application: string;
-}
-
-const CONNECT_MS = 10_000;
-
-/** Reads a connection string; the environment's PGHOST, PGPORT and .pgpass count as they do for psql. */
-export function addressOf(rawUrl: string, application: string): Address {
-  const url = withoutDriver(rawUrl);
-  addSecretsOfUrl(url);
-  const config = parseIntoClientConfig(url);
-  return {
-    url,
-    given: rawUrl,
-    host: config.host ?? process.env['PGHOST'] ?? 'localhost',
-    port: Number(config.port ?? process.env['PGPORT'] ?? 5432),
-    application,
-  };
-}
-
+/** How long a connection may take to say goodbye. */
+const END_MS = 2000;
 /** One connection. It remembers that it was lost, and says so on the next query instead of crashing the process. */
 export class Connection {
   readonly client: Client;
   readonly pid: number;
+  /**
+   * Milliseconds within which the server must answer a statement; undefined waits without end. A server that says
+   * nothing for longer counts as gone: the connection is lost, and whoever works on finds out from the next one.
+   */
+  limit: number | undefined;
   #lost: Error | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -52,7 +34,7 @@ export class Connection {
       // Said once more: the parser leaves some percent-encoded characters of the name as they are.
       database,
       application_name: address.application,
-      connectionTimeoutMillis: CONNECT_MS,
+      connectionTimeoutMillis: address.limits.connect,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
     });
@@ -62,9 +44,10 @@ export class Connection {
       const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
       refusePooler(client, rows[0]!.pid);
       return new Connection(client, rows[0]!.pid);
-    } catch (cause) {
-      await client.end().catch(() => undefined);
-      if (cause instanceof StepError) throw cause;
+    } catch (error) {
+      await endWithin(client, END_MS);
+      if (error instanceof StepError) throw error;
+      const cause = withTimeoutCode(error);
       throw new StepError(
         `cannot connect to ${database} on ${address.host}:${address.port}: ${connectMessage(cause)}`,
         {
@@ -82,26 +65,72 @@ export class Connection {
   async query<R extends QueryResultRow = Record<string, unknown>>(
     sql: string,
     parameters?: readonly unknown[],
+    { long = false } = {},
   ): Promise<R[]> {
     if (this.#lost)
       throw new StepError(`the connection to the server was lost: ${this.#lost.message}`, {
         cause: this.#lost,
       });
     // One after the other: a client that is asked while it works complains on stderr.
-    const answer = this.#last.then(() => this.client.query<R>(sql, parameters as unknown[] | undefined));
+    const answer = this.#last.then(() =>
+      this.#limited(long, () => this.client.query<R>(sql, parameters as unknown[] | undefined)),
+    );
     this.#last = answer.catch(() => undefined);
     const result: unknown = await answer.catch((error: unknown) => {
       // The driver's own errors have no SQLSTATE: the connection broke under the statement.
       if (isServerError(error) || !(error instanceof Error)) throw error;
-      throw new StepError(`the connection to the server was lost: ${error.message}`, { cause: error });
+      const cause = this.#lost ?? error;
+      throw new StepError(`the connection to the server was lost: ${cause.message}`, { cause });
     });
     // Several statements in one text give several results: the last one's rows count.
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
   }
 
   async end(): Promise<void> {
-    await this.client.end().catch(() => undefined);
+    await endWithin(this.client, END_MS);
   }
+
+  /** Lets go of a server that does not answer: what is being executed fails at once. */
+  destroy(reason: string): void {
+    this.#lost ??= new Error(reason);
+    socketOf(this.client).destroy();
+  }
+
+  async #limited<T>(long: boolean, work: () => Promise<T>): Promise<T> {
+    const { limit } = this;
+    if (limit === undefined || long) return work();
+    const timer = setTimeout(
+      () => this.destroy(`the server did not answer within ${formatDuration(limit)}`),
+      limit,
+    );
+    try {
+      return await work();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const socketOf = (client: Client): { destroy(): void } =>
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
+
+/** A server that says nothing any more does not keep the tool from ending. */
+async function endWithin(client: Client, ms: number): Promise<void> {
+  const timer = setTimeout(() => socketOf(client).destroy(), ms);
+  try {
+    await client.end();
+  } catch {
+    // It is gone already.
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The driver's own words for a connection that did not come about in time have no code. */
+function withTimeoutCode(error: unknown): unknown {
+  return error instanceof Error && error.message === 'timeout expired'
+    ? Object.assign(error, { code: 'ETIMEDOUT' })
+    : error;
 }
 
 /** A pooler tells its clients a process id of its own making. What the tool holds is a session, which no pooler gives. */
@@ -114,16 +143,6 @@ function refusePooler(client: Client, pid: number): void {
       hint: "give blue's own host and port in the connection string, not the pooler's",
     },
   );
-}
-
-/** SQLSTATE of a server's error, or errno of a failed connection. */
-export function codeOf(error: unknown): string | undefined {
-  for (let current = error; current instanceof Error; current = current.cause) {
-    const { code } = current as { code?: unknown };
-    if (typeof code === 'string') return code;
-    if (current instanceof AggregateError && current.errors.length > 0) return codeOf(current.errors[0]);
-  }
-  return undefined;
 }
 
 function connectMessage(cause: unknown): string {
@@ -175,41 +194,10 @@ export async function openMaintenance(address: Address, patience: number): Promi
     return openPatiently(address, 'template1', patience);
   });
   // It may have nothing to say for hours; and when its client is gone, the server shall notice within half a minute.
+  connection.limit = address.limits.statement;
   await connection.query(
-    `set idle_session_timeout = 0; set statement_timeout = 0; set lock_timeout = 0;
+    `set idle_session_timeout = 0; set statement_timeout = 0; set lock_timeout = ${address.limits.lock};
      set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`,
   );
   return connection;
-}
-
-/** Runs `work` and cancels what the connection is executing when the signal fires; then throws the signal's reason. */
-export async function cancellable<T>(
-  connection: Connection,
-  address: Address,
-  signal: AbortSignal,
-  work: () => Promise<T>,
-): Promise<T> {
-  signal.throwIfAborted();
-  let cancelled: Promise<void> | undefined;
-  const cancel = (): void => {
-    cancelled = (async () => {
-      const helper = await openMaintenance(address, 0);
-      try {
-        await helper.query('select pg_cancel_backend($1)', [connection.pid]);
-      } finally {
-        await helper.end();
-      }
-    })().catch(() => undefined);
-  };
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    return await work();
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    // One that is under way must not hit the next statement, which puts things back.
-    await cancelled;
-  }
 }

@@ -1,5 +1,6 @@
 import { RefusedError, StepError } from '../../core/errors.ts';
-import { openMaintenance, type Address, type Connection } from './connection.ts';
+import type { Address } from './address.ts';
+import { openMaintenance, type Connection } from './connection.ts';
 
 // "cutover" in the two-key space of advisory locks; the second key is the database's object id.
 const SPACE = 0x6375746f;
@@ -30,6 +31,13 @@ export class RunLock {
     } catch (cause) {
       throw new StepError('the session that holds the run lock was lost', { cause, hint: 'run again' });
     }
+  }
+
+  async isHeld(): Promise<boolean> {
+    return this.assertHeld().then(
+      () => true,
+      () => false,
+    );
   }
 
   get pid(): number {

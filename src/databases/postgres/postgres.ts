@@ -1,6 +1,7 @@
 import type * as core from '../../core/database.ts';
+import type { Facts, Mark } from '../../core/facts.ts';
 import type { Reader } from '../../core/catalog.ts';
-import { RefusedError, StepError } from '../../core/errors.ts';
+import { StepError } from '../../core/errors.ts';
 import type { MigrationTarget } from '../../core/migrator.ts';
 import type { LongTransactions, Playbook } from '../../core/playbook.ts';
 import type { Side } from '../../core/side.ts';
@@ -8,23 +9,17 @@ import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { withDatabase } from '../../util/url.ts';
 import { chooseStrategy, planClone } from './copy/clone-plan.ts';
 import { Access } from './access.ts';
-import { addressOf, type Address } from './connection.ts';
-import {
-  shownCopySteps,
-  dropMarked,
-  findByName,
-  findByOid,
-  findCopy,
-  makeCopy,
-  type Found,
-} from './copy/copy.ts';
+import { Bound } from './bound.ts';
+import { addressOf, type Address, type ConnectionLimits } from './address.ts';
+import { shownCopySteps, dropMarked, findByName, findCopy, makeCopy } from './copy/copy.ts';
 import { readFacts } from './facts/facts.ts';
-import { endAbandoned } from './abandoned.ts';
-import { closeDatabase, openDatabase } from './fence.ts';
+import { endAbandoned } from './door/abandoned.ts';
+import { closeDatabase, openDatabase } from './door/fence.ts';
 import { RunLock } from './lock.ts';
 import { formatMark, interimName, parseMark } from './copy/mark.ts';
 import { Readers } from './readers.ts';
-import { renameStatement, renameTogether } from './rename.ts';
+import { reenterClosed } from './door/reenter.ts';
+import { planRename, renameTogether } from './door/rename.ts';
 import { readBaseline, readWrites } from './writes.ts';
 
 export interface PostgresOptions {
@@ -33,28 +28,30 @@ export interface PostgresOptions {
   readonly run: string;
   /** Milliseconds for which a server that is just away is waited for. */
   readonly patience?: number;
+  readonly limits?: ConnectionLimits;
 }
 
 /** A PostgreSQL server with blue and its copy on it. */
 export class Postgres implements core.Database {
   readonly address: Address;
   readonly #run: string;
-  readonly #oids = new Map<Side, number>();
+  readonly #sides: Bound;
   readonly #readers = new Readers();
   readonly #access: Access;
   #lock: RunLock | undefined;
 
   constructor(options: PostgresOptions) {
     this.#run = options.run;
-    this.address = addressOf(options.url, `cutover ${options.run}`);
+    this.address = addressOf(options.url, `cutover ${options.run}`, options.limits);
     this.#access = new Access(this.address, options.patience ?? 5000);
+    this.#sides = new Bound(this.#access);
   }
 
   setPatience(ms: number): void {
     this.#access.patience = ms;
   }
 
-  planClone(facts: core.Facts, green: string, strategy: Playbook['clone']['strategy']): core.PlannedClone {
+  planClone(facts: Facts, green: string, strategy: Playbook['clone']['strategy']): core.PlannedClone {
     const choice = chooseStrategy(facts, strategy);
     const plan = planClone(facts, green, this.#run, choice);
     return {
@@ -73,7 +70,7 @@ export class Postgres implements core.Database {
   }
 
   planRename(moves: readonly { from: string; to: string }[]): string[] {
-    return ['BEGIN', ...moves.map(renameStatement), 'COMMIT'];
+    return planRename(moves);
   }
 
   async has(name: string): Promise<boolean> {
@@ -81,18 +78,12 @@ export class Postgres implements core.Database {
   }
 
   bind(side: Side, oid: number): void {
-    this.#oids.set(side, oid);
+    this.#sides.bind(side, oid);
   }
 
   /** Binds a side by the database's name; throws RefusedError when there is none. */
-  async bindByName(side: Side, name: string): Promise<void> {
-    const found = await findByName(await this.#access.maintenance(), name);
-    if (!found) {
-      throw new RefusedError(`there is no database ${name} on ${this.address.host}:${this.address.port}`, {
-        hint: 'check the database name in the connection string',
-      });
-    }
-    this.bind(side, found.oid);
+  bindByName(side: Side, name: string): Promise<void> {
+    return this.#sides.bindByName(side, name);
   }
 
   /** `system_identifier`: the same server, whatever its address. */
@@ -104,15 +95,22 @@ export class Postgres implements core.Database {
     return row!;
   }
 
-  async inspect(): Promise<core.Facts> {
-    const blue = await this.#found('blue');
+  async inspect(): Promise<Facts> {
+    const blue = await this.#sides.found('blue');
     return readFacts(await this.#access.maintenance(), blue.oid, this.#readers.pids(), () =>
       this.#access.connect(blue.name),
     );
   }
 
   async lock(): Promise<void> {
-    this.#lock ??= await RunLock.take(this.address, [...this.#oids.values()], this.#access.patience);
+    if (await this.#lock?.isHeld()) return;
+    if (this.#lock) {
+      await this.#lock.release();
+      this.#lock = undefined;
+      // The server may still hold it for the session that was lost.
+      await this.endAbandoned();
+    }
+    this.#lock = await RunLock.take(this.address, this.#sides.oids, this.#access.patience);
   }
 
   async endAbandoned(): Promise<void> {
@@ -126,12 +124,14 @@ export class Postgres implements core.Database {
   }
 
   async state(side: Side): Promise<core.SideState | undefined> {
-    const found = await this.#find(side);
-    return found && { name: found.name, oid: found.oid, closed: !found.open, mark: parseMark(found.comment) };
+    const found = await this.#sides.find(side);
+    if (!found) return undefined;
+    const { name, oid, open, comment, version } = found;
+    return { name, oid, closed: !open, mark: parseMark(comment), version };
   }
 
   async close(side: Side, long: LongTransactions, control: core.WorkControl): Promise<void> {
-    const found = await this.#found(side);
+    const found = await this.#sides.found(side);
     // The reader must be there before the door closes; afterwards nobody gets in, the tool neither.
     const reader = found.open ? await this.#reader(side) : this.#readers.get(side);
     const ownPids = reader ? [reader.connection.pid] : [];
@@ -140,14 +140,27 @@ export class Postgres implements core.Database {
       address: this.address,
       oid: found.oid,
       name: found.name,
+      closed: !found.open,
       ownPids,
       long,
       control,
     });
   }
 
-  async open(side: Side): Promise<void> {
-    await openDatabase(await this.#access.maintenance(), await this.#found(side));
+  async reenter(side: Side, control: core.WorkControl): Promise<boolean> {
+    if (this.#readers.get(side)) return true;
+    const found = await this.#sides.found(side);
+    return reenterClosed({
+      admin: await this.#access.maintenance(),
+      name: found.name,
+      enter: () => this.#reader(side),
+      close: () => this.close(side, { wait: 0, then: 'end' }, control),
+    });
+  }
+
+  async open(side: Side, as?: Mark['as']): Promise<void> {
+    const own = as && formatMark({ run: this.#run, as });
+    await openDatabase(await this.#access.maintenance(), await this.#sides.found(side), own);
   }
 
   async clone(plan: core.ClonePlan, control: core.WorkControl): Promise<{ oid: number }> {
@@ -164,19 +177,21 @@ export class Postgres implements core.Database {
     }
   }
 
-  async drop(side: Side, as: core.Mark['as']): Promise<boolean> {
+  async drop(side: Side, as: Mark['as']): Promise<boolean> {
     const admin = await this.#access.maintenance();
     const interim = interimName(this.#run);
     const found =
-      (await this.#find(side)) ?? (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
+      (await this.#sides.find(side)) ??
+      (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
     if (!found) return false;
     await this.#readers.release(side);
     await dropMarked(admin, found, { run: this.#run, as }, interim);
+    this.#sides.forget(side);
     return true;
   }
 
-  async mark(side: Side, mark: core.Mark['as'] | undefined, comment: string | undefined): Promise<void> {
-    const { name } = await this.#found(side);
+  async mark(side: Side, mark: Mark['as'] | undefined, comment: string | undefined): Promise<void> {
+    const { name } = await this.#sides.found(side);
     const text = mark ? formatMark({ run: this.#run, as: mark }) : comment;
     const admin = await this.#access.maintenance();
     await admin.query(
@@ -186,7 +201,7 @@ export class Postgres implements core.Database {
 
   async rename(moves: readonly { side: Side; from: string; to: string }[]): Promise<void> {
     const bound = await Promise.all(
-      moves.map(async ({ side, ...move }) => ({ ...move, oid: (await this.#found(side)).oid })),
+      moves.map(async ({ side, ...move }) => ({ ...move, oid: (await this.#sides.found(side)).oid })),
     );
     await renameTogether(await this.#access.maintenance(), bound);
   }
@@ -210,12 +225,12 @@ export class Postgres implements core.Database {
   }
 
   async migrationTarget(side: Side): Promise<MigrationTarget> {
-    const { name } = await this.#found(side);
+    const { name } = await this.#sides.found(side);
     return { name, url: await this.url(side), session: () => this.#access.connect(name) };
   }
 
   async url(side: Side): Promise<string> {
-    return withDatabase(this.address.given, (await this.#found(side)).name);
+    return withDatabase(this.address.given, (await this.#sides.found(side)).name);
   }
 
   async end(): Promise<void> {
@@ -226,20 +241,6 @@ export class Postgres implements core.Database {
   }
 
   #reader(side: Side): ReturnType<Readers['obtain']> {
-    return this.#readers.obtain(side, async () => this.#access.connect((await this.#found(side)).name));
-  }
-
-  async #find(side: Side): Promise<Found | undefined> {
-    const oid = this.#oids.get(side);
-    return oid === undefined ? undefined : findByOid(await this.#access.maintenance(), oid);
-  }
-
-  async #found(side: Side): Promise<Found> {
-    const found = await this.#find(side);
-    if (!found)
-      throw new StepError(`${side}'s database is not on the server any more`, {
-        hint: 'has somebody dropped it?',
-      });
-    return found;
+    return this.#readers.obtain(side, async () => this.#access.connect((await this.#sides.found(side)).name));
   }
 }

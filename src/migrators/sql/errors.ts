@@ -1,6 +1,7 @@
 import { StepError } from '../../core/errors.ts';
 import { redact } from '../../util/redact.ts';
 import type { SqlFile } from './files.ts';
+import { isTransactional } from './text/lint.ts';
 import { excerpt, offsetOfPosition, placeOf, shown } from './text/source.ts';
 import type { Statement } from './text/split.ts';
 
@@ -55,7 +56,7 @@ export function statementError(
     where: `${file.path}${place}`,
     detail: [excerpt(file.text, offset), ...saidByServer(error)].join('\n'),
     hint: hintOf(error, after),
-    cause: withoutText(error),
+    cause: withoutText(error, file),
   });
 }
 
@@ -65,7 +66,7 @@ export function finishError(file: SqlFile, doing: string, error: unknown, after:
     where: file.path,
     detail: saidByServer(error).join('\n') || undefined,
     hint: hintOf(error, after),
-    cause: withoutText(error),
+    cause: withoutText(error, file),
   });
 }
 
@@ -90,5 +91,11 @@ function hintOf(error: unknown, after: string): string {
     .join('\n');
 }
 
-/** The driver's error carries the whole statement in places, secrets included: only its message goes on. */
-const withoutText = (error: unknown): Error => new Error(messageWithCode(error));
+/**
+ * The driver's error carries the whole statement in places, secrets included: only its message goes on, and its code
+ * where nothing of the file stays.
+ */
+function withoutText(error: unknown, file: SqlFile): Error {
+  const code = isTransactional(file) ? sqlStateOf(error) : undefined;
+  return Object.assign(new Error(messageWithCode(error)), code === undefined ? {} : { code });
+}

@@ -30,6 +30,7 @@ export interface SqlMigratorOptions {
 export function sqlMigrator(options: SqlMigratorOptions): Migrator & Required<Pick<Migrator, 'revert'>> {
   const { directory, table } = options;
   return {
+    repeatable: true,
     bookkeeping: [[table.schema, table.name]],
     async plan(target) {
       const migrations = await filesOf(directory, 'plan');

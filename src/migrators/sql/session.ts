@@ -72,13 +72,22 @@ export async function restoreRole(session: SqlSession, role: string): Promise<vo
   await session.query("select pg_catalog.set_config('role', $1, false)", [role]);
 }
 
+/** How long a statement may go on after it was asked to end. */
+const GRACE_MS = 5000;
+
 /** Runs one statement; an abort cancels it on the server, and throws the signal's reason. */
 export async function runStatement(worker: Worker, sql: string): Promise<void> {
   const { session, signal } = worker;
   signal.throwIfAborted();
   let cancelled: Promise<void> | undefined;
+  let over: NodeJS.Timeout | undefined;
   const onAbort = (): void => {
-    cancelled = cancel(worker);
+    cancelled = cancel(worker).finally(() => {
+      over = setTimeout(
+        () => session.destroy('the server did not end the statement when it was asked to'),
+        GRACE_MS,
+      );
+    });
   };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -90,6 +99,7 @@ export async function runStatement(worker: Worker, sql: string): Promise<void> {
     signal.removeEventListener('abort', onAbort);
     // A cancel request that is still on its way would hit the statement after this one.
     await cancelled;
+    clearTimeout(over);
   }
 }
 

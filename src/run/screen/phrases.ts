@@ -35,17 +35,22 @@ export function sentence(event: Event): string | undefined {
       return `done in ${formatDuration(event.ms)}`;
     case 'undo-failed':
       return `could not be put back: ${event.error.message}`;
+    case 'gate-opened':
+      return `asks: ${event.question}`;
     case 'gate-answered':
       return `answered with ${event.answer === 'go' ? 'yes' : 'no'} by ${event.by}`;
     case 'ownership-moved':
       return `ownership moves from ${event.from} to ${event.to}`;
     case 'step-progressed':
       return progressText(event, 0);
+    case 'step-retried':
+      return `tried again in ${formatDuration(event.waitMs)} (${event.attempt}): ${event.error.message}`;
+    case 'run-resumed':
+      return [`resumed by ${event.operator} from ${event.from}`, ...event.found].join('\n  ');
     case 'run-created':
     case 'step-started':
     case 'undo-started':
     case 'undo-finished':
-    case 'gate-opened':
     case 'run-finished':
     case 'swap-back-started':
     case 'swap-back-finished':

@@ -11,7 +11,8 @@ export interface Progress {
 
 /** Shows a run while it goes on. What it shows never decides what happens. */
 export interface Screen {
-  start(plan: Plan): void;
+  /** `from` is the id of the first step that is executed, when it is not the plan's first. */
+  start(plan: Plan, from?: string): void;
   /** Every event, after it was stored. */
   event(event: Event): void;
   progress(step: PlannedStep, progress: Progress): void;

@@ -38,8 +38,8 @@ export class TaskListScreen implements Screen {
     this.#write = write;
   }
 
-  start(plan: Plan): void {
-    this.#waiting = [...plan.steps];
+  start(plan: Plan, from?: string): void {
+    this.#waiting = plan.steps.slice(from === undefined ? 0 : plan.steps.findIndex(({ id }) => id === from));
     this.#showNext();
   }
 

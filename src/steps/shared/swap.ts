@@ -1,8 +1,8 @@
-import type { Mark } from '../../core/database.ts';
 import { messageOf, StepError, StuckError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
 import { uninterrupted } from './control.ts';
+import { closedSides, isUntouched, type Closed } from './proof.ts';
 
 /** How long the server may be away between the commit point and the opening of the new side. */
 const PATIENCE_MS = 30_000;
@@ -15,24 +15,44 @@ const PATIENCE_MS = 30_000;
  * nothing, because the new side has not been opened yet. Opening it is the last thing done, and the point of no
  * return. Throws StuckError when what is live cannot be settled.
  */
-export async function swap(context: StepContext, from: Side, to: Side): Promise<{ ms: number }> {
+export async function swap(
+  context: StepContext,
+  from: Side,
+  to: Side,
+  proof?: Closed,
+): Promise<{ ms: number }> {
+  const started = performance.now();
+  // A process that died in between: ownership is moved, nobody could write since, and what is left is to finish.
+  if (context.live() === to) {
+    context.database.setPatience(PATIENCE_MS);
+    return flip(context, from, to, started);
+  }
   const { database, targets } = context;
   for (const { target } of targets) await target.prepare(from, to);
   context.signal.throwIfAborted();
 
   // From here on a signal waits until the switch has settled.
-  const started = performance.now();
   const control = uninterrupted(context);
-  const comment = context.plan.blue.comment;
-  const former = (await database.state(to))?.mark?.as;
-  for (const side of [from, to]) await assertClosed(context, side);
+  await closedSides(context);
   await database.close(from, context.plan.longTransactions, control);
   await database.close(to, { wait: 0, then: 'end' }, control);
+  if (proof && !isUntouched(await closedSides(context), proof)) {
+    throw new StepError('a side was altered, and perhaps opened, by somebody since it was verified', {
+      hint: 'what was verified may not be true any more; run again',
+    });
+  }
   await database.assertLocked();
   await database.releaseReaders();
   database.setPatience(PATIENCE_MS);
 
   await context.record({ type: 'ownership-moved', from, to });
+  return flip(context, from, to, started);
+}
+
+/** What follows the commit point. */
+async function flip(context: StepContext, from: Side, to: Side, started: number): Promise<{ ms: number }> {
+  const { database, targets } = context;
+  const comment = context.plan.blue.comment;
   try {
     for (const [index, { name, target }] of targets.entries()) {
       context.progress(index, targets.length, 'targets', name);
@@ -43,22 +63,13 @@ export async function swap(context: StepContext, from: Side, to: Side): Promise<
     await database.open(to);
   } catch (cause) {
     if (await isOpen(context, to, cause)) return { ms: performance.now() - started };
-    await putBackOrStuck(context, from, to, former, cause);
+    await putBackOrStuck(context, from, to, cause);
     throw new StepError(`the switch failed and every target was put back: ${messageOf(cause)}`, {
       cause,
       hint: cause instanceof StepError ? cause.hint : undefined,
     });
   }
   return { ms: performance.now() - started };
-}
-
-/** What was proved is only true of databases that nobody could write to since. */
-async function assertClosed({ database }: StepContext, side: Side): Promise<void> {
-  const state = await database.state(side);
-  if (state?.closed) return;
-  throw new StepError(`${state?.name ?? side} was opened by somebody since it was closed for this run`, {
-    hint: 'what was verified may not be true any more; run again',
-  });
 }
 
 /** The opening may have come through although its answer did not: then the new side is live, and that is that. */
@@ -74,15 +85,9 @@ async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<b
   }
 }
 
-async function putBackOrStuck(
-  context: StepContext,
-  from: Side,
-  to: Side,
-  former: Mark['as'] | undefined,
-  cause: unknown,
-): Promise<void> {
+async function putBackOrStuck(context: StepContext, from: Side, to: Side, cause: unknown): Promise<void> {
   try {
-    await putBack(context, from, to, { mark: former });
+    await putBack(context, from, to);
   } catch (second) {
     throw new StuckError(
       `the switch failed (${messageOf(cause)}), and so did putting it back: ${messageOf(second)}`,
@@ -102,19 +107,15 @@ const settling = (run: string, to: Side): string =>
 
 /**
  * Points every target at `from` again and sets the marks as they were; says whether anything had to be moved.
- * Refuses when `to` is open: it may have taken writes, and only a swap back may decide about those.
+ * Refuses when `to` is open, or was since the proof: it may have taken writes, and only a swap back may decide about
+ * those.
  */
-export async function putBack(
-  context: StepContext,
-  from: Side,
-  to: Side,
-  former: { mark: Mark['as'] | undefined },
-): Promise<boolean> {
+export async function putBack(context: StepContext, from: Side, to: Side, proof?: Closed): Promise<boolean> {
   const { database, targets } = context;
   const sides = await Promise.all(targets.map(({ target }) => target.current()));
   const moved = sides.some((side) => side !== from);
-  if (!moved && (await database.state(from))?.mark === undefined) return false;
-  const state = await database.state(to);
+  const states = { blue: await database.state('blue'), green: await database.state('green') };
+  const state = states[to];
   if (state && !state.closed && sides.some((side) => side === to)) {
     throw new StuckError(`${to} is live already and may have taken writes`, {
       hint:
@@ -123,9 +124,19 @@ export async function putBack(
           : `see: cutover status ${context.run}`,
     });
   }
+  if (moved && proof && state && states[from]?.closed && !isUntouched(states, proof)) {
+    throw new StuckError(
+      `${state.name} was altered, and perhaps opened, by somebody in the middle of the switch`,
+      {
+        hint: 'it may have taken writes: compare both databases, and put the targets where they belong by hand',
+      },
+    );
+  }
+  // One that is there already only tidies up behind a process that died.
   for (const { target } of targets.toReversed()) await target.switch(to, from);
+  if (!moved && states[from]?.mark === undefined) return false;
   const comment = context.plan.blue.comment;
-  if (state) await database.mark(to, former.mark, comment);
+  if (state) await database.mark(to, to === 'green' ? 'copy' : 'previous', comment);
   await database.mark(from, undefined, comment);
   return moved;
 }

@@ -1,4 +1,5 @@
-import type { ClonePlan, Facts } from '../../../core/database.ts';
+import type { ClonePlan } from '../../../core/database.ts';
+import type { Facts } from '../../../core/facts.ts';
 import type { Estimate } from '../../../util/units.ts';
 import type { Playbook } from '../../../core/playbook.ts';
 import { formatBytes, formatCount } from '../../../util/units.ts';

@@ -1,7 +1,10 @@
-import type { ClonePlan, Mark, Setting, WorkControl } from '../../../core/database.ts';
-import { StepError } from '../../../core/errors.ts';
+import type { ClonePlan, WorkControl } from '../../../core/database.ts';
+import type { Mark, Setting } from '../../../core/facts.ts';
+import { codeOf, StepError } from '../../../core/errors.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
-import { cancellable, codeOf, type Address, type Connection } from '../connection.ts';
+import type { Address } from '../address.ts';
+import { cancellable } from '../cancellable.ts';
+import type { Connection } from '../connection.ts';
 import { SETTINGS } from '../facts/queries.ts';
 import { settingStatement } from './carry.ts';
 import { formatMark, parseMark } from './mark.ts';
@@ -11,16 +14,17 @@ export interface Found {
   readonly name: string;
   readonly open: boolean;
   readonly comment: string | undefined;
+  /** The row's `xmin`: every ALTER DATABASE writes the row anew. Comments are kept elsewhere. */
+  readonly version: string;
 }
 
-const FIND = `select oid::int8::float8 as oid, datname as name, datallowconn as open,
+const FIND = `select oid::int8::float8 as oid, datname as name, datallowconn as open, xmin::text as version,
   shobj_description(oid, 'pg_database') as comment from pg_database where `;
 
 async function findBy(admin: Connection, condition: string, value: unknown): Promise<Found | undefined> {
-  const [row] = await admin.query<{ oid: number; name: string; open: boolean; comment: string | null }>(
-    FIND + condition,
-    [value],
-  );
+  const [row] = await admin.query<Omit<Found, 'comment'> & { comment: string | null }>(FIND + condition, [
+    value,
+  ]);
   return row && { ...row, comment: row.comment ?? undefined };
 }
 
@@ -33,7 +37,7 @@ export const findByName = (admin: Connection, name: string): Promise<Found | und
 export async function findCopy(admin: Connection, run: string, interim: string): Promise<Found | undefined> {
   const unfinished = await findByName(admin, interim);
   if (unfinished) return unfinished;
-  const marked = await admin.query<{ oid: number; name: string; open: boolean; comment: string }>(
+  const marked = await admin.query<Found & { comment: string } & Record<string, unknown>>(
     `${FIND} shobj_description(oid, 'pg_database') like 'cutover run=%'`,
   );
   return marked.find((row) => {
@@ -131,5 +135,6 @@ export async function dropMarked(
   const database = quoteIdentifier(found.name);
   // After an interrupted DROP the database takes no ALTER any more, only another DROP.
   if (found.open) await admin.query(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`);
-  await admin.query(`DROP DATABASE ${database} WITH (FORCE)`);
+  // It removes every file, and may wait for a checkpoint.
+  await admin.query(`DROP DATABASE ${database} WITH (FORCE)`, undefined, { long: true });
 }

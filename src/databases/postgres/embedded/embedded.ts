@@ -6,7 +6,8 @@ import type { BlueSource } from '../../../core/playbook.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 import { embeddedBinaries } from './binaries.ts';
 import { startCluster, type Cluster } from './cluster.ts';
-import { addressOf, Connection } from '../connection.ts';
+import { addressOf } from '../address.ts';
+import { Connection } from '../connection.ts';
 import { findByName } from '../copy/copy.ts';
 
 type EmbeddedSource = Extract<BlueSource, { kind: 'embedded' }>;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StepError } from '../../core/errors.ts';
-import { quoteIdentifier } from '../../util/sql.ts';
-import { codeOf, type Connection } from './connection.ts';
+import { codeOf, StepError } from '../../../core/errors.ts';
+import { quoteIdentifier } from '../../../util/sql.ts';
+import type { Connection } from '../connection.ts';
 import { describeSession } from './fence.ts';
-import { readSessions } from './facts/facts.ts';
+import { readSessions } from '../facts/facts.ts';
 
 export interface Move {
   readonly oid: number;
@@ -13,8 +13,15 @@ export interface Move {
 
 const ATTEMPTS = 5;
 
-export const renameStatement = (move: { from: string; to: string }): string =>
+const renameStatement = (move: { from: string; to: string }): string =>
   `ALTER DATABASE ${quoteIdentifier(move.from)} RENAME TO ${quoteIdentifier(move.to)}`;
+
+/** What the rename will execute, for the plan. */
+export const planRename = (moves: readonly { from: string; to: string }[]): string[] => [
+  'BEGIN',
+  ...moves.map(renameStatement),
+  'COMMIT',
+];
 
 /**
  * Renames all databases in one transaction: all or none, whatever dies meanwhile. The databases must be closed;

@@ -1,5 +1,5 @@
-import { isServerError, serverMessage, type CutoverError } from '../core/errors.ts';
-import type { ErrorRecord } from '../core/event.ts';
+import { isServerError, serverMessage, type CutoverError } from '../../core/errors.ts';
+import type { ErrorRecord } from '../../core/event.ts';
 
 /** An error as the journal keeps it; the journal redacts it. */
 export function recordOf(error: unknown): ErrorRecord {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StepError } from '../../core/errors.ts';
-import type { Connection } from './connection.ts';
+import { StepError } from '../../../core/errors.ts';
+import type { Connection } from '../connection.ts';
 
 const END_MS = 30_000;
 

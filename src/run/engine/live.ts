@@ -1,5 +1,5 @@
-import type { Side } from '../core/side.ts';
-import type { Drivers } from './open.ts';
+import type { Side } from '../../core/side.ts';
+import type { Drivers } from '../open.ts';
 
 /** The side that every target points at, by asking them; undefined when they do not agree. */
 export async function liveSide({ targets }: Drivers): Promise<Side | undefined> {

@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SessionInfo, WorkControl } from '../../core/database.ts';
-import { StepError } from '../../core/errors.ts';
-import type { LongTransactions } from '../../core/playbook.ts';
-import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
-import { formatDuration } from '../../util/units.ts';
-import { cancellable, codeOf, type Address, type Connection } from './connection.ts';
-import type { Found } from './copy/copy.ts';
-import { parseMark } from './copy/mark.ts';
-import { readSessions } from './facts/facts.ts';
+import type { WorkControl } from '../../../core/database.ts';
+import type { SessionInfo } from '../../../core/facts.ts';
+import { codeOf, StepError } from '../../../core/errors.ts';
+import type { LongTransactions } from '../../../core/playbook.ts';
+import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
+import { formatDuration } from '../../../util/units.ts';
+import type { Address } from '../address.ts';
+import { cancellable } from '../cancellable.ts';
+import type { Connection } from '../connection.ts';
+import type { Found } from '../copy/copy.ts';
+import { parseMark } from '../copy/mark.ts';
+import { readSessions } from '../facts/facts.ts';
 
 const POLL_MS = 20;
 const END_MS = 30_000;
@@ -18,6 +21,8 @@ interface Closing {
   readonly address: Address;
   readonly oid: number;
   readonly name: string;
+  /** It refuses connections already: altering it once more would look like somebody else's doing. */
+  readonly closed: boolean;
   readonly ownPids: readonly number[];
   readonly long: LongTransactions;
   readonly control: WorkControl;
@@ -30,9 +35,13 @@ interface Closing {
  */
 export async function closeDatabase(closing: Closing): Promise<void> {
   const { admin, oid, name } = closing;
-  await cancellable(admin, closing.address, closing.control.signal, () =>
-    admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`),
-  );
+  if (!closing.closed) {
+    await cancellable(admin, closing.address, closing.control.signal, () =>
+      admin
+        .query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`)
+        .catch((cause: unknown) => explainLock(admin, oid, name, cause)),
+    );
+  }
   const started = Date.now();
   for (let passed = false, quiet = 0; quiet < 2;) {
     closing.control.signal.throwIfAborted();
@@ -47,17 +56,39 @@ export async function closeDatabase(closing: Closing): Promise<void> {
       if (!patient || !inTransaction(session)) await endSession(admin, session);
     }
     if (waited > closing.long.wait + END_MS) throw stubborn(name, sessions);
-    if (sessions.length === 0 && !passed) passed = await barrier(admin, name);
+    if (sessions.length === 0 && !passed) passed = await barrier(closing);
     else quiet = sessions.length === 0 ? quiet + 1 : 0;
     await sleep(POLL_MS);
   }
   await refusePrepared(admin, name);
 }
 
+/** Who keeps a database from being altered. */
+async function explainLock(admin: Connection, oid: number, name: string, cause: unknown): Promise<never> {
+  if (codeOf(cause) !== '55P03') throw cause;
+  const holders = await admin.query<{ pid: number; application: string; user: string; query: string }>(
+    `select distinct a.pid, a.application_name as application, a.usename as user, left(a.query, 80) as query
+     from pg_locks l join pg_stat_activity a on a.pid = l.pid
+     where l.granted and a.pid <> pg_backend_pid() and l.mode <> 'AccessShareLock'
+       and (l.relation = 'pg_database'::regclass or (l.classid = 'pg_database'::regclass and l.objid::int8 = $1))`,
+    [oid],
+  );
+  throw new StepError(`a lock on database ${name} was not to be had in time`, {
+    cause,
+    detail: holders
+      .map(
+        ({ pid, application, user, query }) =>
+          `  pid ${pid} app=${application || '-'} user=${user}: ${query}`,
+      )
+      .join('\n'),
+    hint: 'wait until whoever holds it has finished, or end it: select pg_terminate_backend(PID)',
+  });
+}
+
 // A backend that is just starting has passed the check for ALLOW_CONNECTIONS but is in no list yet. It holds a lock on
 // its database until it is listed; this statement asks for the conflicting one, and otherwise changes nothing.
 // Says whether the lock was had: somebody who holds it longer is asked for again, so that an abort is heard meanwhile.
-async function barrier(admin: Connection, name: string): Promise<boolean> {
+async function barrier({ admin, name, address: { limits } }: Closing): Promise<boolean> {
   const [row] = await admin.query<{ tablespace: string }>(
     'select t.spcname as tablespace from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = $1',
     [name],
@@ -74,7 +105,7 @@ async function barrier(admin: Connection, name: string): Promise<boolean> {
     if (codeOf(error) === '42501') return true;
     throw error;
   } finally {
-    if (!admin.lost) await admin.query('RESET lock_timeout');
+    if (!admin.lost) await admin.query(`SET lock_timeout = ${limits.lock}`);
   }
 }
 
@@ -153,9 +184,9 @@ function stubborn(name: string, sessions: readonly SessionInfo[]): StepError {
 }
 
 /** Accepts connections again. What a run set aside or made is opened only by that run, which takes its mark away first. */
-export async function openDatabase(admin: Connection, found: Found): Promise<void> {
+export async function openDatabase(admin: Connection, found: Found, own?: string): Promise<void> {
   const mark = parseMark(found.comment);
-  if (mark) {
+  if (mark && found.comment !== own) {
     throw new StepError(`database ${found.name} carries the mark of run ${mark.run} and is not opened`, {
       hint: `see what that run says: cutover status ${mark.run}`,
     });

@@ -1,8 +1,8 @@
-import { messageOf } from '../core/errors.ts';
-import type { EventBody } from '../core/event.ts';
-import type { PlannedStep } from '../core/plan.ts';
-import type { StepContext } from '../core/step.ts';
-import { steps as registry } from '../steps/registry.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { EventBody } from '../../core/event.ts';
+import type { PlannedStep } from '../../core/plan.ts';
+import type { StepContext } from '../../core/step.ts';
+import { steps as registry } from '../../steps/registry.ts';
 import { recordOf } from './error-record.ts';
 
 /** How long all undos together wait for a server that is just away. */
@@ -41,6 +41,8 @@ export async function unwind(
     const context = contextOf(step);
     context.database.setPatience(Math.max(0, deadline - Date.now()));
     try {
+      // Nothing is put back without the lock: when it was lost, another run may have blue by now.
+      await context.database.lock();
       const line = await registry[step.kind].undo(context);
       if (line) lines.push(line);
       await record({ type: 'undo-finished', step: step.id });

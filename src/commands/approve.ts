@@ -1,0 +1,9 @@
+import type { ExitCode } from '../core/errors.ts';
+import { answerGate, type GateOptions } from './shared/answer-gate.ts';
+import type { CommandIo } from './shared/io.ts';
+
+export const run = (
+  [named]: readonly (string | undefined)[],
+  options: GateOptions,
+  io: CommandIo,
+): Promise<ExitCode> => answerGate('go', named, options, io);

@@ -1,0 +1,62 @@
+import type { ExitCode } from '../core/errors.ts';
+import type { GateLimit } from '../core/step.ts';
+import type { RunState } from '../journal/fold.ts';
+import { resume } from '../run/recover/resume.ts';
+import { executionOf, reopen } from '../run/reopen.ts';
+import { refuseUnheard } from './run.ts';
+import { drive } from './shared/drive.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { screenFor } from './shared/screens.ts';
+import { withSignals, type Stop } from './shared/signals.ts';
+import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
+
+type ResumeOptions = Options<{ yes?: true; json?: true }>;
+
+const PHASES = ['running', 'unwinding', 'stuck'] as const;
+
+/** Goes on with a run whose process is gone. */
+export async function run(
+  [named]: readonly (string | undefined)[],
+  options: ResumeOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  return withStore(options, async (store) => {
+    const chosen = await chooseRun(store, named, { to: 'resume', phases: PHASES });
+    const gate = openGate(chosen);
+    const asks = gate !== undefined && !options.yes;
+    if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
+    const around = await surroundingsOf(options);
+    const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
+      const reopened = await reopen(store, chosen.run, PHASES, around);
+      try {
+        const { journal, drivers, state } = reopened;
+        const screen = await screenFor(io, options.json === true);
+        const driven = {
+          store,
+          journal,
+          drivers,
+          names: state.plan.names,
+          screen,
+          io,
+          options,
+          signal,
+          stop,
+        };
+        return await drive(driven, (ask) =>
+          resume(reopened, executionOf(reopened, screen, signal, ask), io.operator),
+        );
+      } finally {
+        if (reopened.drivers.stays) io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
+        await reopened.end();
+      }
+    };
+    return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+  });
+}
+
+/** The gate that going on would come to. */
+function openGate({ plan, phase, steps }: RunState): GateLimit | undefined {
+  const gate = plan.steps.find(({ kind }) => kind === 'gate');
+  if (!gate || phase !== 'running' || steps[gate.id]!.phase === 'done') return undefined;
+  return gate.input as GateLimit;
+}

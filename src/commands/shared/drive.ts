@@ -1,0 +1,84 @@
+import { AbortedError } from '../../core/errors.ts';
+import type { Names } from '../../core/database.ts';
+import { fold } from '../../journal/fold.ts';
+import type { Journal, JournalStore } from '../../journal/journal.ts';
+import { errorText } from '../../report/error.ts';
+import { provedText, runText } from '../../report/run.ts';
+import type { Execution } from '../../run/engine/execution.ts';
+import type { Result } from '../../run/engine/settle.ts';
+import { describeNow } from '../../run/now.ts';
+import type { Drivers } from '../../run/open.ts';
+import { nextFor } from '../../run/reopen.ts';
+import type { Screen } from '../../run/screen/screen.ts';
+import { firstAnswer, type Source } from '../../run/steer/answer.ts';
+import { Steering } from '../../run/steer/steering.ts';
+import { formatDuration } from '../../util/units.ts';
+import { askYesNo } from './ask.ts';
+import type { CommandIo } from './io.ts';
+import type { Stop } from './signals.ts';
+
+export interface Driven {
+  readonly store: JournalStore;
+  readonly journal: Journal;
+  readonly drivers: Drivers;
+  readonly names: Names;
+  readonly screen: Screen;
+  readonly io: CommandIo;
+  readonly options: { readonly yes?: true; readonly json?: true };
+  readonly signal: AbortSignal;
+  readonly stop: Stop;
+}
+
+/** Lets a run be steered from here and from other terminals while `work` executes it, and tells its end. */
+export async function drive(
+  driven: Driven,
+  work: (ask: Execution['ask']) => Promise<Result>,
+): Promise<Result['exit']> {
+  const { store, journal, drivers, names, screen, io, options, stop } = driven;
+  const since = (await journal.read()).length;
+  const steering = new Steering(store, journal.run, since, (by) =>
+    stop(`Abort asked by ${by}`, new AbortedError(by)),
+  );
+  steering.listen();
+  let result: Result;
+  try {
+    result = await work(asker(driven, steering));
+  } finally {
+    await steering.stop();
+  }
+  await screen.end();
+  if (result.error === undefined) {
+    const state = fold(await journal.read());
+    if (!options.json) io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
+  } else {
+    const now = result.outcome === 'refused' ? ['nothing was touched'] : await describeNow(drivers, names);
+    io.err(`\n${errorText(result.error, io.errStyle, [...result.undone, ...now])}`);
+  }
+  return result.exit;
+}
+
+function asker({ journal, screen, io, options, signal }: Driven, steering: Steering): Execution['ask'] {
+  const elsewhere: Source = (asked) => steering.answerTo(asked);
+  const here: Source = async (asked, taken) => ({
+    answer: (await askYesNo(asked.question, taken)) ? 'go' : 'stop',
+    by: io.operator,
+  });
+  return async (asked) => {
+    if (options.yes) return { answer: 'go', by: '--yes' };
+    await screen.settle();
+    const state = fold(await journal.read());
+    const seconds = Date.now() - Date.parse(state.steps['fence']?.startedAt ?? new Date().toISOString());
+    io.err(
+      [
+        '',
+        provedText(state, io.errStyle),
+        '',
+        `${state.plan.names.blue} is closed to everybody since ${formatDuration(seconds)}, until there is an answer.`,
+        ...(io.interactive
+          ? []
+          : [`To answer: cutover approve ${state.run}, or cutover reject ${state.run}`]),
+      ].join('\n'),
+    );
+    return firstAnswer(asked, io.interactive ? [here, elsewhere] : [elsewhere], signal);
+  };
+}

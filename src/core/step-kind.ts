@@ -1,0 +1,11 @@
+/** What a step of a plan can be. */
+export type StepKind =
+  | 'preflight'
+  | 'fence'
+  | 'clone'
+  | 'migrate'
+  | 'verify'
+  | 'gate'
+  | 'switch'
+  | 'keep'
+  | 'hook';

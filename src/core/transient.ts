@@ -1,0 +1,50 @@
+import { codeOf, DifferencesError, InterruptedError, RefusedError, StuckError } from './errors.ts';
+import type { StepKind } from './step-kind.ts';
+
+/** What a step that is begun anew may rest on. */
+interface Facts {
+  /** The step's work notes what it has done, and goes on from there. */
+  readonly repeatable: boolean;
+}
+
+const LOCKS = { '55P03': 'a lock was not to be had in time', '40P01': 'a deadlock' } as const;
+const CROWD = { '53300': 'the server has no connection free' } as const;
+const AWAY = {
+  '57P01': 'the server ended the session',
+  '57P02': 'the server went down',
+  '57P03': 'the server is starting up or shutting down',
+  '08000': 'the connection broke',
+  '08003': 'the connection broke',
+  '08006': 'the connection broke',
+  ECONNREFUSED: 'the server did not answer',
+  ECONNRESET: 'the connection broke',
+  ETIMEDOUT: 'the server did not answer',
+  EPIPE: 'the connection broke',
+} as const;
+
+/**
+ * What may be tried again, by the kind of step and SQLSTATE or errno. A step stands here only if running it once more
+ * after this failure cannot do anything twice: the preflight touches nothing; a fence and a verification begin from
+ * wherever the doors are; a clone drops what an attempt before it left; the server rolled back a migration's
+ * transaction. A switch, a gate, a hook and what comes after the switch are never tried again.
+ */
+const PASSING: Readonly<Record<StepKind, Readonly<Record<string, string>>>> = {
+  preflight: { ...AWAY, ...CROWD },
+  fence: { ...LOCKS, ...CROWD },
+  clone: { '55006': 'somebody slipped into blue', '55P03': LOCKS['55P03'], ...CROWD },
+  migrate: { '40001': 'a serialization failure', ...LOCKS },
+  verify: { '40001': 'a serialization failure', ...LOCKS, ...CROWD },
+  gate: {},
+  switch: {},
+  keep: {},
+  hook: {},
+};
+
+/** Why a step that failed may be tried again; undefined when it may not. */
+export function transientReason(kind: StepKind, error: unknown, facts: Facts): string | undefined {
+  const final = [RefusedError, DifferencesError, StuckError, InterruptedError];
+  if (final.some((type) => error instanceof type)) return undefined;
+  if (kind === 'migrate' && !facts.repeatable) return undefined;
+  const code = codeOf(error);
+  return code !== undefined && Object.hasOwn(PASSING[kind], code) ? PASSING[kind][code] : undefined;
+}

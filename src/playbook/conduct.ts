@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import { duration } from '../util/options.ts';
+
+/** Timers of the platform hold no more than 24 days; nobody means longer than a week. */
+const LONGEST_MS = 7 * 24 * 3600 * 1000;
+
+/** A time limit: more than nothing, at most a week. */
+const limit = () =>
+  duration().refine((ms) => ms > 0 && ms <= LONGEST_MS, {
+    error: 'must be more than nothing, and at most 7d',
+  });
+
+export const PHASES = ['preflight', 'fence', 'clone', 'migrate', 'verify', 'gate', 'switch', 'keep'] as const;
+
+const phase = (when: string) =>
+  z
+    .enum(PHASES)
+    .optional()
+    .describe(`The phase ${when} which the line runs; exactly one of before and after.`);
+
+const hook = () =>
+  z
+    .strictObject({
+      before: phase('before'),
+      after: phase('after'),
+      run: z.string().min(1).describe('Shell line; run in the folder of the playbook.'),
+      undo: z.string().min(1).optional().describe('Shell line that takes it back when the run unwinds.'),
+      timeout: limit().prefault('1m').describe('Longest time for each of the two lines.'),
+    })
+    .refine(({ before, after }) => (before === undefined) !== (after === undefined), {
+      error: 'must have exactly one of "before" and "after", as in "before: fence"',
+    });
+
+/** How a run is conducted: who is asked, what runs besides, how often and how long. */
+export const conduct = () => ({
+  gate: z
+    .union([
+      z.enum(['ask', 'open']),
+      z.strictObject({
+        timeout: limit().describe('How long an answer is waited for.'),
+        // oxlint-disable-next-line unicorn/no-thenable -- the playbook's word; it holds no function
+        then: z.enum(['stop', 'go']).prefault('stop').describe('The answer when the time is over.'),
+      }),
+    ])
+    .prefault('ask')
+    .describe(
+      'ask: a person says go before the switch; open: the switch follows by itself; with a timeout: who says nothing has said what stands under then.',
+    ),
+  hooks: z
+    .array(hook())
+    .nullable()
+    .prefault([])
+    .describe(
+      "Shell lines of your own around the run's phases; one before a phase that fails stops the run.",
+    ),
+  retries: z
+    .strictObject({
+      limit: z.int().min(0).max(10).prefault(3).describe('How often a step is tried again; 0 for never.'),
+      wait: limit().prefault('500ms').describe('Before the first one; each further one waits twice as long.'),
+    })
+    .prefault({})
+    .describe('What is tried again when a step failed for a reason that is known to pass.'),
+  limits: z
+    .strictObject({
+      connect: limit().prefault('10s').describe('One attempt to connect.'),
+      lock: limit().prefault('10s').describe("A lock that one of cutover's own statements waits for."),
+      statement: limit().prefault('1m').describe("Each of cutover's own short statements."),
+      clone: limit().prefault('24h').describe('The whole clone.'),
+      migrate: limit().prefault('24h').describe('Each migrator.'),
+      verify: limit().prefault('24h').describe('The whole verification.'),
+    })
+    .prefault({})
+    .describe('How long what is waited for may take.'),
+});

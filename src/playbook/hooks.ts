@@ -1,0 +1,57 @@
+import type { Gate, Hook } from '../core/playbook.ts';
+import { refuseLiteralPassword } from './drivers.ts';
+import type { Reading } from './values/evaluate.ts';
+import type { Tree } from './text/tree.ts';
+
+interface Written {
+  readonly before?: Hook['phase'] | undefined;
+  readonly after?: Hook['phase'] | undefined;
+  readonly run: string;
+  readonly undo?: string | undefined;
+  readonly timeout: number;
+}
+
+const items = (tree: Tree | undefined): readonly Tree[] => (tree?.kind === 'list' ? tree.items : []);
+
+const part = (tree: Tree, key: string): Tree | undefined =>
+  tree.kind === 'map' ? tree.entries.get(key)?.tree : undefined;
+
+/** The lines of hooks: a shell expands what stands in them. */
+export const hookLines = (tree: Tree | undefined): Tree[] =>
+  items(tree).flatMap((item) => ['run', 'undo'].flatMap((key) => part(item, key) ?? []));
+
+/** Hooks with their places; adds a mistake where a phase is not part of the run, and where a line holds a password. */
+export function readHooks(
+  written: readonly Written[],
+  tree: Tree | undefined,
+  has: (phase: Hook['phase']) => boolean,
+  reading: Reading,
+): Hook[] {
+  const { mistakes } = reading;
+  return items(tree).flatMap((item, index) => {
+    for (const key of ['run', 'undo']) {
+      const line = part(item, key);
+      if (line) refuseLiteralPassword(line, ['hooks', index, key], reading);
+    }
+    const hook = written[index];
+    if (!hook) return [];
+    const { run, undo, timeout } = hook;
+    const when = hook.before === undefined ? ('after' as const) : ('before' as const);
+    const phase = (hook.before ?? hook.after)!;
+    if (!has(phase)) {
+      const why = phase === 'gate' ? 'the gate is open, and nobody is asked' : 'nothing is migrated';
+      mistakes.add(
+        (part(item, when) ?? item).place,
+        ['hooks', index, when],
+        `there is no ${phase} in this run: ${why}`,
+      );
+    }
+    return [{ when, phase, run, undo, timeout, at: mistakes.where(item.place) }];
+  });
+}
+
+/** A gate in all its parts. */
+export function readGate(written: 'ask' | 'open' | { timeout: number; then: 'go' | 'stop' }): Gate {
+  if (typeof written === 'string') return { mode: written, timeout: undefined, otherwise: 'stop' };
+  return { mode: 'ask', timeout: written.timeout, otherwise: written.then };
+}

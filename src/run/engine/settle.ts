@@ -1,0 +1,95 @@
+import {
+  CutoverError,
+  DifferencesError,
+  EXIT,
+  InterruptedError,
+  isServerError,
+  StuckError,
+  type ExitCode,
+} from '../../core/errors.ts';
+import type { RunOutcome } from '../../core/event.ts';
+import type { PlannedStep } from '../../core/plan.ts';
+import { recordOf } from './error-record.ts';
+import { contextOf, tolerantRecorder, type Execution } from './execution.ts';
+import { liveSide } from './live.ts';
+import { unwind } from './unwind.ts';
+
+export interface Result {
+  readonly outcome: RunOutcome;
+  readonly exit: ExitCode;
+  readonly error?: unknown;
+  readonly undone: readonly string[];
+}
+
+/** Decides what an error means for the run, and leaves everything in a state that has a name. */
+export async function settle(
+  execution: Execution,
+  error: unknown,
+  started: readonly PlannedStep[],
+): Promise<Result> {
+  if (error instanceof StuckError || (execution.live === 'green' && !(await isBack(execution)))) {
+    return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
+  }
+  return takeBack(execution, error, started);
+}
+
+/** Whether everything points at blue again although the journal could not say so. */
+async function isBack(execution: Execution): Promise<boolean> {
+  try {
+    const green = await execution.drivers.database.state('green');
+    return (await liveSide(execution.drivers)) === 'blue' && green?.closed !== false;
+  } catch {
+    return false;
+  }
+}
+
+/** Unwinds started steps and ends the run; also what `abort` does. */
+export async function takeBack(
+  execution: Execution,
+  error: unknown,
+  started: readonly PlannedStep[],
+): Promise<Result> {
+  const record = tolerantRecorder(execution);
+  const touched = started.filter(({ kind }) => kind !== 'preflight');
+  // Hooks are the team's own: as long as nothing but them was begun, neither blue nor a target was touched.
+  const untouched = touched.every(({ kind }) => kind === 'hook');
+  // A statement whose answer was lost may still be under way, and would come through after everything was put back.
+  await execution.drivers.database.endAbandoned().catch(() => undefined);
+  const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record);
+  if (execution.live === 'green' && failed.length === 0) {
+    await record({ type: 'ownership-moved', from: 'green', to: 'blue' });
+  }
+  if (failed.length === 0) {
+    const [outcome, exit] = untouched
+      ? (['refused', refusalOf(error)] as const)
+      : (['unwound', exitOf(error)] as const);
+    return finish(execution, { outcome, exit, error, undone: lines });
+  }
+  const left = failed.map(({ step, message }) => `${step.id}: ${message}`);
+  const stuck = new StuckError('not everything could be put back', {
+    detail: [`first: ${recordOf(error).message}`, ...left].join('\n'),
+    cause: error,
+    hint: `mend the cause, then: cutover abort ${execution.plan.run}`,
+  });
+  return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error: stuck, undone: lines });
+}
+
+function refusalOf(error: unknown): ExitCode {
+  if (error instanceof InterruptedError) return error.exit;
+  return error instanceof CutoverError || isServerError(error) ? EXIT.refused : EXIT.internal;
+}
+
+function exitOf(error: unknown): ExitCode {
+  // Everything else has a code of its own only before anything was touched.
+  return error instanceof DifferencesError || error instanceof InterruptedError ? error.exit : EXIT.unwound;
+}
+
+export async function finish(execution: Execution, result: Result): Promise<Result> {
+  await tolerantRecorder(execution)({
+    type: 'run-finished',
+    outcome: result.outcome,
+    exit: result.exit,
+    ...(result.error === undefined ? {} : { error: recordOf(result.error) }),
+  });
+  return result;
+}

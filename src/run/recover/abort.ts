@@ -1,0 +1,25 @@
+import { EXIT, StepError, StuckError } from '../../core/errors.ts';
+import { recorder, type Execution } from '../engine/execution.ts';
+import { finish, takeBack, type Result } from '../engine/settle.ts';
+import { refusing } from '../refusing.ts';
+import { begunSteps, type Reopened } from '../reopen.ts';
+import { lookAtSwitch } from './half-switch.ts';
+
+/** Unwinds a run whose process is gone. Asks the servers first: a switch that came through is not undone here. */
+export async function abort(reopened: Reopened, execution: Execution): Promise<Result> {
+  const begun = begunSteps(reopened.state);
+  const error = new StepError(reopened.state.error?.message ?? 'the run was aborted');
+  const moving = begun.find(({ ownership }) => ownership === 'moves');
+  if (!moving) return takeBack(execution, error, begun);
+  try {
+    if ((await refusing(() => lookAtSwitch(execution, moving))) === 'through') {
+      if (reopened.state.steps[moving.id]!.phase === 'running')
+        await recorder(execution)({ type: 'step-succeeded', step: moving.id, ms: 0, output: {} });
+      return await finish(execution, { outcome: 'completed', exit: EXIT.done, undone: [] });
+    }
+  } catch (stuck) {
+    if (!(stuck instanceof StuckError)) throw stuck;
+    return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error: stuck, undone: [] });
+  }
+  return takeBack(execution, error, begun);
+}

@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { dump } from '../helpers/dump.ts';
+import type { Outcome } from '../helpers/cli.ts';
+import { isSettled, problemsOf, statusOf, type Expected } from './expectations.ts';
+import type { Fault, Moment, Order } from './order.ts';
+import { readPoints, restart, scene, withoutWrites, type Scene, type Stage } from './scene.ts';
+
+export type Recovery = 'resume' | 'abort';
+/** Commands into which faults are put: a run, and what may follow a completed one. */
+export type Subject = 'run' | 'swap-back' | 'retire';
+
+export interface Cell {
+  readonly subject: Subject;
+  readonly fault: Fault;
+  readonly point: string;
+  readonly side: Moment;
+  readonly torn?: boolean;
+  readonly recovery: Recovery;
+  /** The recovery is killed as well, at this effect of its own; then it is done once more. */
+  readonly again?: number;
+}
+
+export const nameOf = ({ subject, fault, point, side, torn, recovery, again }: Cell): string =>
+  `${fault} ${torn ? 'in the middle of' : side} ${subject}: ${point} → ${subject === 'run' ? recovery : 'again'}${
+    again === undefined ? '' : `, killed at its effect ${again}, and once more`
+  }`;
+
+/** The points of a life without faults, in order, and what the databases look like then. */
+export interface Recorded {
+  readonly points: Readonly<Record<Subject, readonly string[]>>;
+  readonly expected: Expected;
+}
+
+const argumentsOf = (subject: Subject, { database }: Scene): string[] =>
+  subject === 'run'
+    ? ['run', 'playbook.yml', '--yes']
+    : subject === 'swap-back'
+      ? ['swap-back', '--accept-data-loss', '--yes']
+      : ['retire', '--confirm', `${database}_previous`];
+
+async function must(outcome: Promise<Outcome>): Promise<Outcome> {
+  const ended = await outcome;
+  if (ended.code !== 0) throw new Error(`exit ${ended.code} ${ended.signal ?? ''}\n${ended.out}${ended.err}`);
+  return ended;
+}
+
+/** Lives a whole life, and notes every effect of it. */
+export async function record(at: Stage): Promise<Recorded> {
+  const points: Partial<Record<Subject, string[]>> = {};
+  let green: string[] = [];
+  for (const last of ['swap-back', 'retire'] as const) {
+    const subject = await scene(at);
+    subject.client.start();
+    for (const command of ['run', last] as const) {
+      const file = join(subject.folder, `points-${command}`);
+      await must(subject.cutover(argumentsOf(command, subject), { record: file }));
+      points[command] = await readPoints(file);
+      if (command === 'run') green = withoutWrites(await dump(at.server, subject.database));
+    }
+    await subject.end();
+  }
+  return { points: points as Recorded['points'], expected: { blue: at.before, green } };
+}
+
+/** Plays one cell; gives what is wrong afterwards, and how the run ended. */
+export async function play(
+  at: Stage,
+  cell: Cell,
+  { expected }: Recorded,
+): Promise<{ problems: string[]; end: string }> {
+  const subject = await scene(at);
+  const said: string[] = [];
+  try {
+    subject.client.start();
+    if (!(await subject.client.writes(5000))) return { problems: ['the scene is broken'], end: '' };
+    if (cell.subject !== 'run') await must(subject.cutover(argumentsOf('run', subject)));
+    const { fault, point, side, torn } = cell;
+    const order: Partial<Order> = { fault, point, side, ...(torn ? { torn } : {}) };
+    const struck = subject.cutover(argumentsOf(cell.subject, subject), order);
+    if (fault === 'server') await serverFault(at, subject, struck);
+    const outcome = await struck;
+    said.push(outcome.err);
+    if (!existsSync(subject.struck))
+      return { problems: [`the point was not reached: ${outcome.err}`], end: '' };
+    const problems = await recover(subject, cell, outcome, said);
+    problems.push(...(await problemsOf(subject, expected)));
+    const status = await statusOf(subject);
+    return { problems: problems.length > 0 ? [...problems, ...said] : [], end: status?.phase ?? 'no run' };
+  } catch (error) {
+    return { problems: [String(error), ...said], end: '' };
+  } finally {
+    await subject.end();
+  }
+}
+
+async function serverFault(at: Stage, { struck }: Scene, running: Promise<Outcome>): Promise<void> {
+  const ended = running.then(
+    () => true,
+    () => true,
+  );
+  while (!existsSync(struck) && !(await Promise.race([ended, sleep(20, false)])));
+  if (!existsSync(struck)) return;
+  await sleep(500);
+  await restart(at);
+}
+
+/** Does what the operator would do; gives what is wrong about how it went. */
+async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: string[]): Promise<string[]> {
+  const killed = cell.fault === 'kill';
+  if (killed !== (outcome.signal === 'SIGKILL'))
+    return [`ended with ${outcome.code} ${outcome.signal ?? ''}`];
+  const before = await statusOf(subject);
+  if (isSettled(before)) return [];
+  const command =
+    cell.subject === 'run'
+      ? cell.recovery === 'resume'
+        ? ['resume', '--yes']
+        : ['abort']
+      : argumentsOf(cell.subject, subject);
+  if (cell.again !== undefined) {
+    const first = await subject.cutover(command, { fault: 'kill', nth: cell.again, side: 'before' });
+    said.push(first.err);
+    if (isSettled(await statusOf(subject))) return [];
+  }
+  const recovered = await subject.cutover(command);
+  said.push(recovered.err);
+  // A resume goes on with what can be gone on with; on its way back a run only gets back.
+  const allowed = cell.recovery === 'resume' && cell.fault !== 'kill' ? [0, 4] : [0];
+  return allowed.includes(recovered.code ?? -1) ? [] : [`${command[0]} ended with ${recovered.code}`];
+}
+
+/** Every cell of the matrix, made of the points that a life without faults has. */
+export function allCells({ points }: Recorded): Cell[] {
+  const cells: Cell[] = [];
+  const recoveries = ['resume', 'abort'] as const;
+  for (const subject of ['run', 'swap-back', 'retire'] as const) {
+    for (const [index, point] of points[subject].entries()) {
+      const turn = subject === 'run' ? recoveries : recoveries.slice(0, 1);
+      const isJournal = point.startsWith('journal');
+      for (const recovery of turn) {
+        for (const side of ['before', 'after'] as const)
+          cells.push({ subject, fault: 'kill', point, side, recovery });
+        if (point.endsWith('write'))
+          cells.push({ subject, fault: 'kill', point, side: 'after', torn: true, recovery });
+      }
+      // The slower faults take turns in where they stand and how they are recovered from.
+      const side = index % 2 === 0 ? 'before' : 'after';
+      const recovery = turn[Math.floor(index / 2) % turn.length]!;
+      if (index % 3 === 0) cells.push({ subject, fault: 'server', point, side, recovery });
+      if (index % 2 === 0) cells.push({ subject, fault: 'cut', point, side, recovery });
+      if (isJournal && point.endsWith('write'))
+        cells.push({ subject, fault: 'disk', point, side: 'before', recovery });
+      if (subject === 'run' && index % 6 === 3) {
+        for (const again of [2, 5, 9, 14, 22, 33])
+          cells.push({ subject, fault: 'kill', point, side: 'after', recovery: turn[again % 2]!, again });
+      }
+    }
+  }
+  return cells;
+}

@@ -1,0 +1,207 @@
+import { appendFile, mkdtemp, open, rm, stat, type FileHandle } from 'node:fs/promises';
+import { createServer, connect, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { RefusedError } from '../src/core/errors.ts';
+import { FileJournalStore } from '../src/journal/file.ts';
+import type { JournalStore } from '../src/journal/journal.ts';
+import { PostgresJournalStore } from '../src/journal/postgres/store.ts';
+import { workplace } from './helpers/cli.ts';
+import { event, journalContract, journalsFolder } from './helpers/journal-contract.ts';
+import { testServer, type TestServer } from './helpers/postgres.ts';
+
+let server: TestServer;
+const folders: string[] = [];
+const stores: JournalStore[] = [];
+test.before(async () => {
+  server = await testServer();
+});
+test.after.always(async () => {
+  for (const store of stores) await store.end();
+  await server.stop();
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+const kept = <T extends JournalStore>(store: T): T => {
+  stores.push(store);
+  return store;
+};
+
+journalContract({
+  name: 'folder',
+  async open() {
+    const place = await mkdtemp(join(tmpdir(), 'cutover-test-journal-'));
+    folders.push(place);
+    return { store: new FileJournalStore(place), other: new FileJournalStore(place), place };
+  },
+  intrude: (place, run, seq) =>
+    appendFile(journalsFolder(place, run), `${JSON.stringify({ seq, at: '', ...event('theirs') })}\n`),
+  async fill(place, run) {
+    // The platform's own class: the handle of this journal writes a part of what it should, and fails.
+    const { ino } = await stat(journalsFolder(place, run));
+    const probe = await open(import.meta.filename);
+    const handles = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    // oxlint-disable-next-line typescript/unbound-method -- called with the handle it belongs to
+    const real = handles.appendFile;
+    handles.appendFile = async function (this: FileHandle, data, ...rest) {
+      if ((await this.stat()).ino !== ino) return real.call(this, data, ...rest);
+      await real.call(this, (data as string).slice(0, 10));
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    };
+    return async () => {
+      handles.appendFile = real;
+    };
+  },
+});
+
+journalContract({
+  name: 'PostgreSQL',
+  async open() {
+    const place = server.url(await server.database('journals'));
+    return {
+      store: kept(new PostgresJournalStore(place)),
+      other: kept(new PostgresJournalStore(place)),
+      place,
+    };
+  },
+  async intrude(place, run, seq) {
+    const body = JSON.stringify({ seq, at: '', ...event('theirs') });
+    await server.sql(
+      `insert into cutover.events (run, seq, body) values ('${run}', ${seq}, '${body}')`,
+      new URL(place).pathname.slice(1),
+    );
+  },
+  async fill(place) {
+    const database = new URL(place).pathname.slice(1);
+    await server.sql(
+      `create function full_disk() returns trigger language plpgsql as
+         $$ begin raise exception 'could not extend file' using errcode = '53100'; end $$;
+       create trigger full_disk before insert on cutover.events execute function full_disk()`,
+      database,
+    );
+    return async () => {
+      await server.sql('drop trigger full_disk on cutover.events', database);
+    };
+  },
+});
+
+/** Stands between the tool and the server, and cuts the connection when an event passes. */
+async function cutter(
+  when: 'before' | 'after',
+): Promise<{ url: (database: string) => string; end: Server; cuts(): number }> {
+  let cuts = 0;
+  const listener = createServer((client: Socket) => {
+    const upstream = connect(server.cluster.port, '127.0.0.1');
+    const cut = (): void => {
+      cuts += 1;
+      client.destroy();
+      upstream.destroy();
+    };
+    let armed = false;
+    client.on('data', (data) => {
+      // Prepared with its text, and executed in the same packet.
+      if (cuts === 0 && data.includes('insert into cutover.events')) {
+        if (when === 'before') return cut();
+        armed = true;
+      }
+      upstream.write(data);
+    });
+    upstream.on('data', (data) => {
+      // The server has executed it: its answer is what gets lost.
+      if (armed && data.includes('INSERT 0 1')) return cut();
+      client.write(data);
+    });
+    for (const [one, two] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.on('error', () => undefined);
+      one.on('close', () => two.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const { port } = listener.address() as { port: number };
+  return {
+    url: (database) => server.url(database).replace(`:${server.cluster.port}/`, `:${port}/`),
+    end: listener,
+    cuts: () => cuts,
+  };
+}
+
+for (const when of ['before', 'after'] as const) {
+  test(`PostgreSQL: the connection is lost ${when} an event is written: it is there once`, async (t) => {
+    const database = await server.database('journals');
+    const proxy = await cutter(when);
+    const store = kept(new PostgresJournalStore(proxy.url(database)));
+    const journal = await store.create('run-1');
+    t.is((await journal.append(event('cut'))).seq, 1);
+    t.is(proxy.cuts(), 1);
+    t.is((await journal.append(event('next'))).seq, 2);
+    t.deepEqual(
+      (await kept(new PostgresJournalStore(server.url(database))).read('run-1')).map(({ seq }) => seq),
+      [1, 2],
+    );
+    // And it is still held.
+    await t.throwsAsync(() => kept(new PostgresJournalStore(server.url(database))).open('run-1'), {
+      instanceOf: RefusedError,
+    });
+    await journal.close();
+    await store.end();
+    proxy.end.close();
+  });
+}
+
+test('PostgreSQL: sessions that the server ends are opened again', async (t) => {
+  const database = await server.database('journals');
+  const store = kept(new PostgresJournalStore(server.url(database)));
+  const journal = await store.create('run-1');
+  for (let seq = 1; seq <= 3; seq += 1) {
+    t.is((await journal.append(event(`s${seq}`))).seq, seq);
+    await server.sql(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}' and pid <> pg_backend_pid()`,
+    );
+  }
+  t.is((await journal.read()).length, 3);
+  await journal.close();
+});
+
+test('PostgreSQL: a role without rights is told the grant; a newer schema is left alone', async (t) => {
+  const database = await server.database('journals');
+  await server.sql(`create role poor login password 'poor-contract'`);
+  const url = server.url(database).replace(/\/\/postgres:[^@]*@/, '//poor:poor-contract@');
+  await t.throwsAsync(() => kept(new PostgresJournalStore(url)).create('run-1'), {
+    instanceOf: RefusedError,
+    message: /permission denied/,
+  });
+  const store = kept(new PostgresJournalStore(server.url(database)));
+  await (await store.create('run-1')).close();
+  await server.sql('update cutover.version set version = 99', database);
+  await t.throwsAsync(() => store.create('run-2'), { instanceOf: RefusedError, message: /newer version/ });
+  await t.throwsAsync(() => store.list(), { instanceOf: RefusedError, message: /newer version/ });
+});
+
+test('a run whose journal is in PostgreSQL is seen, and gone back from, on another machine', async (t) => {
+  const [here, there] = [await workplace(t), await workplace(t)];
+  const [shop, journals] = [await server.database('shop'), await server.database('journals')];
+  await server.sql('create table shops (id int primary key); insert into shops values (1)', shop);
+  await here.file(
+    'playbook.yml',
+    'version: 1\nname: shop\nblue: ${DATABASE_URL}\ngate: open\nswitch: { targets: [database-rename] }\n',
+  );
+  const env = { DATABASE_URL: server.url(shop), STATE_URL: server.url(journals) };
+  const state = ['--state', '${STATE_URL}'];
+  const ran = await here.cutover(['run', 'playbook.yml', ...state], env);
+  t.is(ran.code, 0, ran.err);
+  t.regex(ran.err, /cutover --state '\$\{STATE_URL\}' swap-back/);
+  const status = await there.cutover(['status', ...state], env);
+  t.regex(status.out, /completed[^]*live: green/);
+  const back = await there.cutover(['swap-back', '--yes', ...state], env);
+  t.is(back.code, 0, back.err);
+  t.regex((await here.cutover(['runs', ...state], env)).out, /swapped back/);
+  const inBlue = await here.cutover(['run', 'playbook.yml', '--state', server.url(shop)], env);
+  t.is(inBlue.code, 3, inBlue.err);
+  t.regex(inBlue.err, /is in shop_\w+, which this run closes/);
+  t.false(inBlue.err.includes(new URL(server.url(shop)).password), 'the password is not repeated');
+});
