@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import type { Event, EventBody } from '../src/core/event.ts';
@@ -255,6 +256,27 @@ const illegal: readonly [string, readonly EventBody[]][] = [
     'a swap back of a run that goes on',
     [created, { type: 'swap-back-started', operator: 'me', acceptDataLoss: false }],
   ],
+  [
+    'a resume over a step that was not done',
+    [created, { type: 'run-resumed', operator: 'me', from: 'clone', found: [] }],
+  ],
+  [
+    'a resume of a run that failed',
+    [
+      created,
+      { type: 'step-started', step: 'preflight' },
+      { type: 'step-failed', step: 'preflight', ms: 1, error },
+      { type: 'run-resumed', operator: 'me', from: 'preflight', found: [] },
+    ],
+  ],
+  [
+    'a resume before the switch of a run that has moved',
+    [...wholeLife.slice(0, 9), { type: 'run-resumed', operator: 'me', from: 'clone', found: [] }],
+  ],
+  [
+    'a retry of a step that is not under way',
+    [created, { type: 'step-retried', step: 'fence', attempt: 1, waitMs: 1, error }],
+  ],
   ['retiring a run that goes on', [created, { type: 'retire-started', operator: 'me', database: 'x' }]],
   [
     'a swap back that is finished with green live',
@@ -271,52 +293,162 @@ for (const [what, bodies] of illegal) {
   });
 }
 
-test('whatever comes, a state is legal or the transition throws: nothing is live twice, an ended run does not run', (t) => {
-  const id = fc.constantFrom('preflight', 'fence', 'clone', 'switch', 'nobody');
-  const side = fc.constantFrom('blue' as const, 'green' as const);
-  const body: fc.Arbitrary<EventBody> = fc.oneof(
-    id.map((each): EventBody => ({ type: 'step-started', step: each })),
-    id.map((each): EventBody => ({ type: 'step-succeeded', step: each, ms: 1, output: {} })),
-    id.map((each): EventBody => ({ type: 'step-failed', step: each, ms: 1, error })),
-    id.map((each): EventBody => ({ type: 'undo-started', step: each })),
-    id.map((each): EventBody => ({ type: 'undo-finished', step: each })),
-    id.map((each): EventBody => ({ type: 'undo-failed', step: each, error })),
-    fc.tuple(side, side).map(([from, to]): EventBody => ({ type: 'ownership-moved', from, to })),
-    fc
-      .constantFrom('completed' as const, 'unwound' as const, 'refused' as const, 'stuck' as const)
-      .map((outcome): EventBody => ({ type: 'run-finished', outcome, exit: 0 })),
-    fc.constantFrom<EventBody>(
-      { type: 'swap-back-started', operator: 'me', acceptDataLoss: true },
-      { type: 'swap-back-finished', ms: 1, leftBehind: [] },
-      { type: 'swap-back-failed', error, settled: true },
-      { type: 'retire-started', operator: 'me', database: 'x' },
-      { type: 'retire-finished', database: 'x' },
-      { type: 'retire-failed', error },
-    ),
-  );
+const IDS = ['preflight', 'fence', 'clone', 'switch'] as const;
+
+/** Every event that there is, for every step and side. */
+const everything: readonly EventBody[] = [
+  ...[...IDS, 'nobody'].flatMap((step): EventBody[] => [
+    { type: 'step-started', step },
+    { type: 'step-retried', step, attempt: 1, waitMs: 1, error },
+    { type: 'step-progressed', step, done: 1, total: 2, unit: 'rows' },
+    { type: 'step-succeeded', step, ms: 1, output: {} },
+    { type: 'step-failed', step, ms: 1, error },
+    { type: 'undo-started', step },
+    { type: 'undo-finished', step },
+    { type: 'undo-failed', step, error },
+    { type: 'gate-opened', step, question: '?' },
+    { type: 'gate-answered', step, answer: 'go', by: 'me' },
+    { type: 'run-resumed', operator: 'me', from: step, found: [] },
+  ]),
+  { type: 'ownership-moved', from: 'blue', to: 'green' },
+  { type: 'ownership-moved', from: 'green', to: 'blue' },
+  ...(['completed', 'unwound', 'refused', 'stuck'] as const).map((outcome): EventBody => ({
+    type: 'run-finished',
+    outcome,
+    exit: 0,
+  })),
+  { type: 'swap-back-started', operator: 'me', acceptDataLoss: true },
+  { type: 'swap-back-counted', leftBehind: ['a row'] },
+  { type: 'swap-back-finished', ms: 1, leftBehind: [] },
+  { type: 'swap-back-failed', error, settled: true },
+  { type: 'swap-back-failed', error, settled: false },
+  { type: 'retire-started', operator: 'me', database: 'x' },
+  { type: 'retire-finished', database: 'x' },
+  { type: 'retire-failed', error },
+];
+
+/** The state after an event, or undefined when it cannot come there. */
+function after(state: RunState, body: EventBody, seq: number): RunState | undefined {
+  try {
+    return transition(state, { ...body, seq, at: '2026-11-20T00:00:00.000Z' });
+  } catch (thrown) {
+    if (thrown instanceof IllegalTransitionError) return undefined;
+    throw thrown;
+  }
+}
+
+const ENDED = ['retired', 'unwound', 'refused'];
+const phaseOf = (state: RunState, id: string): string => state.steps[id]!.phase;
+
+/** What no transition may ever do; a line about what it did, or undefined. */
+function breach(before: RunState, event: EventBody, next: RunState): string | undefined {
+  if (ENDED.includes(before.phase)) return `an ended run went on with ${event.type}`;
+  if (next.live !== before.live && event.type !== 'ownership-moved') return 'ownership moved by itself';
+  if (next.phase === 'swapped back' && next.live !== 'blue') return 'swapped back, and green is live';
+  if (event.type === 'swap-back-failed' && event.settled && next.phase !== 'completed') return 'not settled';
+  for (const id of IDS) {
+    const [was, is] = [phaseOf(before, id), phaseOf(next, id)];
+    if (is === 'done' && was !== 'done' && was !== 'running') return `${id} was done without being begun`;
+    if (was !== 'waiting' && is === 'waiting') return `${id} was begun, and nobody knows any more`;
+  }
+  if (event.type !== 'run-resumed') return undefined;
+  const at = IDS.indexOf(event.from as (typeof IDS)[number]);
+  const moving = IDS.indexOf('switch');
+  if (IDS.slice(0, at).some((id) => phaseOf(next, id) !== 'done'))
+    return 'resumed over a step that was not done';
+  if (IDS.slice(at).some((id) => !['waiting', 'again'].includes(phaseOf(next, id)))) return 'not begun anew';
+  if (next.live === 'blue' ? at > moving : at < moving) return 'resumed on the wrong side of the switch';
+  return undefined;
+}
+
+test('whatever comes, a state is legal or the transition throws', (t) => {
   fc.assert(
-    fc.property(fc.array(body, { maxLength: 60 }), (bodies) => {
+    fc.property(fc.array(fc.constantFrom(...everything), { maxLength: 80 }), (bodies) => {
       let state: RunState = fold(stamp([created]));
-      let moves = 0;
-      for (const [index, event] of stamp(bodies).entries()) {
-        let next: RunState;
-        try {
-          next = transition(state, { ...event, seq: index + 2 });
-        } catch (thrown) {
-          if (!(thrown instanceof IllegalTransitionError)) throw thrown;
-          continue;
-        }
-        if (next.live !== state.live) moves += 1;
-        if (next.live !== (moves % 2 === 0 ? 'blue' : 'green')) return false;
-        if (state.phase === 'retired' || state.phase === 'unwound' || state.phase === 'refused') return false;
-        if (next.phase === 'swapped back' && next.live !== 'blue') return false;
+      for (const [index, body] of bodies.entries()) {
+        const next = after(state, body, index + 2);
+        if (!next) continue;
+        const broken = breach(state, body, next);
+        if (broken) throw new Error(broken);
         state = next;
       }
-      return true;
     }),
     { numRuns: 2000 },
   );
   t.pass();
+});
+
+/** A long life in which every event may come where it does: the numbers choose among those that may. */
+function walk(choices: readonly number[]): Event[] {
+  const bodies: EventBody[] = [created];
+  let state = fold(stamp(bodies));
+  for (const choice of choices) {
+    const legal = everything.filter((body) => after(state, body, bodies.length + 1) !== undefined);
+    if (legal.length === 0) break;
+    const body = legal[choice % legal.length]!;
+    const next = after(state, body, bodies.length + 1)!;
+    const broken = breach(state, body, next);
+    if (broken) throw new Error(broken);
+    bodies.push(body);
+    state = next;
+  }
+  return stamp(bodies);
+}
+
+const choices = fc.array(fc.nat(1000), { maxLength: 60 });
+
+test('long legal lives keep every promise, and every beginning of one folds to where it came from', (t) => {
+  fc.assert(
+    fc.property(choices, fc.nat(60), (numbers, cut) => {
+      const events = walk(numbers);
+      // A crash leaves the journal at any event: what was folded up to there is the state, and going on gives the rest.
+      const beginning = events.slice(0, Math.max(1, Math.min(cut, events.length)));
+      const on = events.slice(beginning.length).reduce(transition, fold(beginning));
+      if (!isDeepStrictEqual(on, fold(events))) throw new Error('folding in two parts gives something else');
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass();
+});
+
+test('two processes that write by turns are found out, or break nothing', (t) => {
+  fc.assert(
+    fc.property(choices, choices, fc.array(fc.boolean(), { maxLength: 120 }), (one, two, turns) => {
+      const [first, second] = [walk(one).slice(1), walk(two).slice(1)];
+      let state = fold(stamp([created]));
+      for (const [index, turn] of turns.entries()) {
+        const event = turn ? first.shift() : second.shift();
+        if (!event) continue;
+        const next = after(state, event, index + 2);
+        if (!next) return;
+        const broken = breach(state, event, next);
+        if (broken) throw new Error(broken);
+        state = next;
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass();
+});
+
+test('a resumed run executes its steps once more, and takes back what was begun before', (t) => {
+  const events: EventBody[] = [
+    ...wholeLife.slice(0, 7),
+    { type: 'run-resumed', operator: 'you', from: 'fence', found: ['blue accepts connections'] },
+  ];
+  const state = fold(stamp(events));
+  t.deepEqual(
+    IDS.map((id) => phaseOf(state, id)),
+    ['done', 'again', 'again', 'waiting'],
+  );
+  t.deepEqual(
+    state.resumed.map(({ operator }) => operator),
+    ['you'],
+  );
+  const undone = fold(
+    stamp([...events, { type: 'undo-started', step: 'clone' }, { type: 'undo-finished', step: 'clone' }]),
+  );
+  t.is(phaseOf(undone, 'clone'), 'undone');
 });
 
 test('a journal that was appended to behind our back is noticed by its numbers', async (t) => {

@@ -38,13 +38,17 @@ async function swapBackRun(
     const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
     try {
       const execution = executionOf(reopened, new LineScreen((line) => io.err(line)), signal);
-      const { ms, writes } = await swapBack(reopened, execution, {
+      const { ms, leftBehind } = await swapBack(reopened, execution, {
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
         confirm: (found) => confirm(found, options, io, signal),
       });
       const state = fold(await reopened.journal.read());
-      io.err(`Swapped back in ${formatDuration(ms)}. ${describeLoss(writes)}\n`);
+      const how =
+        ms === undefined
+          ? 'The swap back had come through already.'
+          : `Swapped back in ${formatDuration(ms)}.`;
+      io.err(`${how} ${describeLoss(leftBehind)}\n`);
       io.err(runText(state, nextFor(state), io.errStyle));
       return EXIT.done;
     } finally {
@@ -59,12 +63,11 @@ async function confirm(
   io: CommandIo,
   signal: AbortSignal,
 ): Promise<boolean> {
-  io.err(describeLoss(writes));
+  io.err(describeLoss(describeWrites(writes)));
   return options.yes === true || askYesNo('Swap back now? The previous copy becomes live', signal);
 }
 
-function describeLoss(writes: WriteReport): string {
-  const lines = describeWrites(writes);
+function describeLoss(lines: readonly string[]): string {
   if (lines.length === 0) return 'Nothing was written since the switch: nothing is lost.';
   return [
     'Written since the switch, and not in the previous copy:',

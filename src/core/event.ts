@@ -76,6 +76,8 @@ export type EventBody =
       readonly error?: ErrorRecord;
     }
   | { readonly type: 'swap-back-started'; readonly operator: string; readonly acceptDataLoss: boolean }
+  /** Green is closed, and what was written there since the switch is counted; a line each. */
+  | { readonly type: 'swap-back-counted'; readonly leftBehind: readonly string[] }
   | {
       readonly type: 'swap-back-finished';
       readonly ms: number;

@@ -145,6 +145,7 @@ export function transition(state: RunState, event: Event): RunState {
         error: event.error ?? state.error,
       };
     case 'swap-back-started':
+    case 'swap-back-counted':
     case 'swap-back-finished':
     case 'swap-back-failed':
     case 'retire-started':
@@ -185,6 +186,9 @@ function afterwards(state: RunState, event: LaterEvent): RunState {
     case 'swap-back-started':
       require(state, event, ['completed', 'swapping back']);
       return { ...state, phase: 'swapping back', error: undefined };
+    case 'swap-back-counted':
+      require(state, event, ['swapping back']);
+      return { ...state, leftBehind: event.leftBehind };
     case 'swap-back-finished':
       require(state, event, ['swapping back']);
       if (state.live !== 'blue') throw illegal(state, event);
@@ -192,7 +196,9 @@ function afterwards(state: RunState, event: LaterEvent): RunState {
     case 'swap-back-failed':
       require(state, event, ['swapping back']);
       // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.
-      return { ...state, phase: event.settled ? 'completed' : 'swapping back', error: event.error };
+      return event.settled
+        ? { ...state, phase: 'completed', error: event.error, leftBehind: [] }
+        : { ...state, phase: 'swapping back', error: event.error };
     case 'retire-started':
       require(state, event, ['completed', 'swapped back', 'retiring']);
       return { ...state, phase: 'retiring', error: undefined };

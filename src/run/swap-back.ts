@@ -19,6 +19,13 @@ export interface SwapBackOptions {
   confirm(writes: WriteReport): Promise<boolean>;
 }
 
+export interface SwappedBack {
+  /** Undefined when a process before this one had moved everything. */
+  readonly ms: number | undefined;
+  /** What was written since the switch and stays in the copy that was live; a line each. */
+  readonly leftBehind: readonly string[];
+}
+
 const STEP: PlannedStep = {
   id: 'swap-back',
   kind: 'switch',
@@ -37,12 +44,12 @@ export async function swapBack(
   reopened: Reopened,
   execution: Execution,
   options: SwapBackOptions,
-): Promise<{ ms: number; writes: WriteReport }> {
+): Promise<SwappedBack> {
   const context = contextOf(execution, STEP);
   const { database } = context;
-  if (reopened.state.phase === 'swapping back' && (await settleHalf(context, execution))) {
-    return { ms: 0, writes: { tables: [], schema: [] } };
-  }
+  const { phase, leftBehind } = reopened.state;
+  if (phase === 'swapping back' && (await settleHalf(context, execution, leftBehind)))
+    return { ms: undefined, leftBehind };
   await assertPlaces(context);
   // Before anything is closed: a target that cannot be moved is no reason to stop anybody.
   await refusing(async () => {
@@ -62,13 +69,9 @@ export async function swapBack(
     acceptDataLoss: options.acceptDataLoss,
   });
   try {
-    const { ms, writes: final } = await move(context, baseline, options.acceptDataLoss);
-    await context.record({
-      type: 'swap-back-finished',
-      ms: Math.round(ms),
-      leftBehind: describeWrites(final),
-    });
-    return { ms, writes: final };
+    const { ms, leftBehind: final } = await move(context, baseline, options.acceptDataLoss);
+    await context.record({ type: 'swap-back-finished', ms: Math.round(ms), leftBehind: final });
+    return { ms, leftBehind: final };
   } catch (error) {
     const settled = await reopenGreen(context, execution, error);
     await context.record({ type: 'swap-back-failed', error: recordOf(error), settled });
@@ -76,7 +79,11 @@ export async function swapBack(
   }
 }
 
-async function move(context: StepContext, baseline: Baseline, acceptDataLoss: boolean) {
+async function move(
+  context: StepContext,
+  baseline: Baseline,
+  acceptDataLoss: boolean,
+): Promise<{ ms: number; leftBehind: readonly string[] }> {
   const started = performance.now();
   await context.database.close('green', context.plan.longTransactions, uninterrupted(context));
   // Between the first count and the fence clients went on writing: what counts is what is there now.
@@ -84,22 +91,28 @@ async function move(context: StepContext, baseline: Baseline, acceptDataLoss: bo
   const lines = describeWrites(writes);
   if (lines.length > 0 && !acceptDataLoss)
     throw new StepError(`${LOSS}; green was opened again`, lossDetails(lines));
+  // Before anything moves: a process that finishes what this one began cannot count any more.
+  await context.record({ type: 'swap-back-counted', leftBehind: lines });
   await swap(context, 'green', 'blue');
-  return { ms: performance.now() - started, writes };
+  return { ms: performance.now() - started, leftBehind: lines };
 }
 
 /**
  * Settles a swap back whose process died: it had come through, which is recorded and told by true; or everything is
  * put back to green, and the swap back can begin anew.
  */
-async function settleHalf(context: StepContext, execution: Execution): Promise<boolean> {
+async function settleHalf(
+  context: StepContext,
+  execution: Execution,
+  leftBehind: readonly string[],
+): Promise<boolean> {
   const { database, targets } = context;
   const blue = await database.state('blue');
   const sides = await Promise.all(targets.map(({ target }) => target.current()));
   if (blue && !blue.closed && sides.every((side) => side === 'blue')) {
     if (execution.live === 'green')
       await context.record({ type: 'ownership-moved', from: 'green', to: 'blue' });
-    await context.record({ type: 'swap-back-finished', ms: 0, leftBehind: [] });
+    await context.record({ type: 'swap-back-finished', ms: 0, leftBehind });
     return true;
   }
   await putBack(context, 'green', 'blue');

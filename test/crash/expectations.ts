@@ -69,14 +69,27 @@ async function databaseProblems({ stage, database }: Scene, phase: string, live:
     : [`databases of a run that is ${phase} (${live} live): ${found}; wanted: ${wanted}`];
 }
 
-async function rowProblems(
-  { stage, database, client }: Scene,
-  expected: readonly string[],
-): Promise<string[]> {
+/** Rows in the copy that was live until a swap back, whose loss was accepted: they stay in it. */
+async function leftBehind({ stage: { server }, database }: Scene): Promise<number[]> {
+  const copy = `${database}_green`;
+  const closed = await server.sql(`select from pg_database where datname = '${copy}' and not datallowconn`);
+  if (closed.length === 0) return [];
+  await server.sql(`alter database ${copy} allow_connections true`);
+  const rows = await server.sql<{ id: string }>('select id::text from "Writes"', copy);
+  return rows.map(({ id }) => Number(id));
+}
+
+async function rowProblems(scene: Scene, expected: readonly string[]): Promise<string[]> {
+  const { stage, database, client } = scene;
   const rows = await stage.server.sql<{ id: string }>('select id::text from "Writes"', database);
-  const there = new Set(rows.map(({ id }) => Number(id)));
+  const live = new Set(rows.map(({ id }) => Number(id)));
+  const there = new Set([...live, ...(await leftBehind(scene))]);
   const lost = client.acknowledged.filter((id) => !there.has(id));
   const problems: string[] = [];
+  const said = (await statusOf(scene))?.leftBehind ?? [];
+  const inCopy = client.acknowledged.filter((id) => !live.has(id) && there.has(id));
+  if (inCopy.length > 0 && !said.some((line) => line.includes('"Writes"')))
+    problems.push(`${inCopy.length} rows stay in the copy, and nobody says so: ${said.join('; ')}`);
   if (lost.length > 0)
     problems.push(`${lost.length} acknowledged rows are lost: ${lost.slice(0, 5).join(', ')} …`);
   const now = withoutWrites(await dump(stage.server, database));

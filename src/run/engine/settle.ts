@@ -43,16 +43,17 @@ async function isBack(execution: Execution): Promise<boolean> {
   }
 }
 
-/** Unwinds started steps and ends the run; also what `abort` does. */
+/** Unwinds started steps and ends the run; also what `abort` does, after others that were `undone` before. */
 export async function takeBack(
   execution: Execution,
   error: unknown,
   started: readonly PlannedStep[],
+  undone: readonly PlannedStep[] = [],
 ): Promise<Result> {
   const record = tolerantRecorder(execution);
   const touched = started.filter(({ kind }) => kind !== 'preflight');
   // Hooks are the team's own: as long as nothing but them was begun, neither blue nor a target was touched.
-  const untouched = touched.every(({ kind }) => kind === 'hook');
+  const untouched = [...touched, ...undone].every(({ kind }) => kind === 'hook');
   // A statement whose answer was lost may still be under way, and would come through after everything was put back.
   await execution.drivers.database.endAbandoned().catch(() => undefined);
   const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record);

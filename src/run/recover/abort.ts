@@ -9,8 +9,9 @@ import { lookAtSwitch } from './half-switch.ts';
 export async function abort(reopened: Reopened, execution: Execution): Promise<Result> {
   const begun = begunSteps(reopened.state);
   const error = new StepError(reopened.state.error?.message ?? 'the run was aborted');
+  const undone = reopened.state.plan.steps.filter(({ id }) => reopened.state.steps[id]!.phase === 'undone');
   const moving = begun.find(({ ownership }) => ownership === 'moves');
-  if (!moving) return takeBack(execution, error, begun);
+  if (!moving) return takeBack(execution, error, begun, undone);
   try {
     if ((await refusing(() => lookAtSwitch(execution, moving))) === 'through') {
       if (reopened.state.steps[moving.id]!.phase === 'running')
@@ -21,5 +22,5 @@ export async function abort(reopened: Reopened, execution: Execution): Promise<R
     if (!(stuck instanceof StuckError)) throw stuck;
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error: stuck, undone: [] });
   }
-  return takeBack(execution, error, begun);
+  return takeBack(execution, error, begun, undone);
 }

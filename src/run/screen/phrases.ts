@@ -53,6 +53,7 @@ export function sentence(event: Event): string | undefined {
     case 'undo-finished':
     case 'run-finished':
     case 'swap-back-started':
+    case 'swap-back-counted':
     case 'swap-back-finished':
     case 'swap-back-failed':
     case 'retire-started':

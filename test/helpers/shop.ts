@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import type { Event } from '../../src/core/event.ts';
+import { FileJournalStore } from '../../src/journal/file.ts';
+import { join } from 'node:path';
+import type { RunState } from '../../src/journal/fold.ts';
+import { workplace, type Workplace } from './cli.ts';
+import { dump } from './dump.ts';
+import type { TestServer } from './postgres.ts';
+
+/** A small database of its own with a playbook around the given lines. */
+export interface Shop {
+  readonly work: Workplace;
+  readonly name: string;
+  readonly env: Record<string, string>;
+  readonly before: readonly string[];
+  /** The latest run, as `status` has it. */
+  status(): Promise<RunState & { writer: string | null }>;
+  /** Events of the latest run. */
+  events(): Promise<Event[]>;
+  /** Blue is to the letter what it was, writable, and nothing else is there. */
+  assertUntouched(t: ExecutionContext): Promise<void>;
+}
+
+export async function shop(t: ExecutionContext, server: TestServer, lines: string): Promise<Shop> {
+  const work = await workplace(t);
+  const name = await server.database('shop');
+  await server.sql(
+    `create table shops as select id, 'shop ' || id as name from generate_series(1, 50) id`,
+    name,
+  );
+  await work.file('V001__tier.sql', 'alter table shops add column tier text;\n');
+  await work.file(
+    'playbook.yml',
+    `version: 1\nname: shop\nblue: \${DATABASE_URL}\ngreen: ${name}_green\nswitch: { targets: [database-rename] }\n${lines}\n`,
+  );
+  const before = await dump(server, name);
+  return {
+    work,
+    name,
+    env: { DATABASE_URL: server.url(name) },
+    before,
+    async status() {
+      const { out, err } = await work.cutover(['status', '--json']);
+      if (out === '') throw new Error(err);
+      return JSON.parse(out) as RunState & { writer: string | null };
+    },
+    async events() {
+      const store = new FileJournalStore(join(work.folder, '.cutover'));
+      return store.read((await store.list()).at(-1)!);
+    },
+    async assertUntouched(tt) {
+      tt.deepEqual(await dump(server, name), before);
+      await server.sql(`begin; insert into shops values (0, 'written'); rollback`, name);
+      const names = await server.sql(`select datname from pg_database where datname like '${name}%'`);
+      tt.is(names.length, 1);
+    },
+  };
+}
+
+/** Waits until something is so; fails after `ms`. */
+export async function until(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  ms = 20_000,
+): Promise<void> {
+  for (const deadline = Date.now() + ms; !(await holds()); await sleep(50)) {
+    if (Date.now() > deadline) throw new Error(`${what} did not come about`);
+  }
+}
