@@ -4,13 +4,15 @@ import { playMatrix } from './crash/matrix.ts';
 
 const CELLS = 30;
 
+/** Cells that differ only in their point. */
+const sort = ({ subject, fault, side, recovery, torn, again }: Cell): string =>
+  [subject, fault, subject === 'run' ? `${side} ${recovery}` : '', torn, again !== undefined].join(' ');
+
 /** Some of everything: evenly over the points, and every fault, moment and recovery among them. */
 function spread(recorded: Recorded): Cell[] {
   const cells = allCells(recorded);
   const step = cells.length / CELLS;
   const chosen = Array.from({ length: CELLS }, (_, index) => cells[Math.floor(index * step)]!);
-  const sort = ({ subject, fault, side, recovery, torn, again }: Cell): string =>
-    [subject, fault, subject === 'run' ? `${side} ${recovery}` : '', torn, again !== undefined].join(' ');
   const missing = cells.filter((cell) => !chosen.some((each) => sort(each) === sort(cell)));
   const firsts = new Map(missing.map((cell) => [sort(cell), cell]));
   return [...chosen, ...firsts.values()];

@@ -100,7 +100,7 @@ export async function scene(at: Stage): Promise<Scene> {
       await client.stop();
       const names = await server.sql<{ name: string }>(
         `select datname as name from pg_database where datname like '${database}%'
-           or shobj_description(oid, 'pg_database') like 'cutover run=%' and datname like '%${database}%'`,
+           or datname like 'cutover\\_%'`,
       );
       for (const { name } of names) await server.sql(`drop database if exists "${name}" with (force)`);
       await rm(folder, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError, StepError } from '../../core/errors.ts';
 import type { Address } from './address.ts';
 import { openMaintenance, type Connection } from './connection.ts';
@@ -16,7 +17,7 @@ export class RunLock {
   static async take(address: Address, oids: readonly number[], patience: number): Promise<RunLock> {
     const connection = await openMaintenance(address, patience);
     try {
-      for (const oid of oids) await takeOne(connection, oid);
+      for (const oid of oids) await takeOne(connection, oid, address.application);
       return new RunLock(connection);
     } catch (error) {
       await connection.end();
@@ -49,34 +50,49 @@ export class RunLock {
   }
 }
 
-async function takeOne(connection: Connection, oid: number): Promise<void> {
+/** How long the server may take to notice that the client of a session of this very run is gone. */
+const NOTICE_MS = 40_000;
+
+interface Holder {
+  readonly pid: number;
+  readonly application: string;
+  readonly address: string;
+  readonly since: string;
+}
+
+async function takeOne(connection: Connection, oid: number, application: string): Promise<void> {
+  for (const deadline = Date.now() + NOTICE_MS; ; await sleep(200)) {
+    const other = await tryOne(connection, oid);
+    if (other === 'taken') return;
+    // A session of a process of this run that died lives on until the server finds out; it is waited for, not ended.
+    if (other?.application === application && Date.now() < deadline) continue;
+    throw new RefusedError(
+      other
+        ? `another run works on this database: ${other.application} from ${other.address} since ${other.since} (pid ${other.pid})`
+        : 'another run works on this database',
+      {
+        hint: other
+          ? `wait until it has finished; if its process is gone for good: select pg_terminate_backend(${other.pid})`
+          : 'wait until it has finished',
+      },
+    );
+  }
+}
+
+async function tryOne(connection: Connection, oid: number): Promise<'taken' | Holder | undefined> {
   // Advisory lock keys are signed; object ids are not.
   const key = oid > 0x7fffffff ? oid - 0x100000000 : oid;
   const [row] = await connection.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
     SPACE,
     key,
   ]);
-  if (row!.taken) return;
-  const [holder] = await connection.query<{
-    pid: number;
-    application: string;
-    address: string;
-    since: string;
-  }>(
+  if (row!.taken) return 'taken';
+  const [holder] = await connection.query<Holder & Record<string, unknown>>(
     `select a.pid, a.application_name as application, coalesce(host(a.client_addr), case when a.backend_start is null then 'somewhere' else 'a local socket' end) as address,
             coalesce(to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'some time') as since
      from pg_locks l join pg_stat_activity a on a.pid = l.pid
      where l.locktype = 'advisory' and l.classid::int8 = $1 and l.objid::int8 = $2 and l.objsubid = 2 and l.granted`,
     [SPACE, oid],
   );
-  throw new RefusedError(
-    holder
-      ? `another run works on this database: ${holder.application} from ${holder.address} since ${holder.since} (pid ${holder.pid})`
-      : 'another run works on this database',
-    {
-      hint: holder
-        ? `wait until it has finished; if its process is gone for good: select pg_terminate_backend(${holder.pid})`
-        : 'wait until it has finished',
-    },
-  );
+  return holder;
 }
