@@ -114,6 +114,33 @@ test('no at the gate puts everything back', async (t) => {
   await putBack(t);
 });
 
+test('a gate that is answered elsewhere takes its question back, and the run goes on', async (t) => {
+  const { at, name, work } = await shop(t);
+  const run = at(['run', 'playbook.yml']);
+  await run.waitFor(/\(y\/N\)/);
+  const approved = await work.cutover(['approve']);
+  t.is(approved.code, 0, approved.err);
+  t.is((await run.done).code, 0, run.end());
+  t.regex(run.text(), /completed/);
+  cursorIsBack(t, run.raw());
+  t.deepEqual(await databases(name), [name, `${name}_previous`]);
+});
+
+test('a run that died at its gate is resumed there: the question is asked once more', async (t) => {
+  const { at, name } = await shop(t);
+  const run = at(['run', 'playbook.yml']);
+  await run.waitFor(/\(y\/N\)/);
+  await run.kill('SIGKILL');
+  await run.done;
+  const resumed = at(['resume']);
+  await resumed.waitFor(/\(y\/N\)/);
+  resumed.type('y\r');
+  t.is((await resumed.done).code, 0, resumed.end());
+  t.regex(resumed.text(), /completed/);
+  cursorIsBack(t, resumed.raw());
+  t.deepEqual(await databases(name), [name, `${name}_previous`]);
+});
+
 test('Enter alone is no yes', async (t) => {
   const { at, putBack } = await shop(t);
   const run = at(['run', 'playbook.yml']);

@@ -40,7 +40,7 @@ export class TaskListScreen implements Screen {
 
   start(plan: Plan, from?: string): void {
     this.#waiting = plan.steps.slice(from === undefined ? 0 : plan.steps.findIndex(({ id }) => id === from));
-    this.#showNext();
+    this.#showNext(0);
   }
 
   event(event: Event): void {
@@ -55,7 +55,7 @@ export class TaskListScreen implements Screen {
       case 'step-failed':
         return this.#shown.get(event.step)?.fail(new Error(redact(event.error.message)));
       case 'gate-answered':
-        if (event.answer === 'go') this.#showNext();
+        if (event.answer === 'go') this.#showNext(1);
         return;
       case 'undo-failed':
         this.#write(`  ✖ ${event.step} could not be put back: ${event.error.message}`);
@@ -86,9 +86,9 @@ export class TaskListScreen implements Screen {
     await this.#running;
   }
 
-  /** Shows the steps up to the next gate. */
-  #showNext(): void {
-    const gate = this.#waiting.findIndex((step, index) => step.kind === 'gate' && index > 0);
+  /** Shows the steps up to the next gate; one that was answered just now stands first, and is shown. */
+  #showNext(after: 0 | 1): void {
+    const gate = this.#waiting.findIndex((step, index) => step.kind === 'gate' && index >= after);
     const steps = this.#waiting.splice(0, gate === -1 ? this.#waiting.length : gate);
     const shown = steps.map(promised);
     for (const each of shown) this.#shown.set(each.step.id, each);
