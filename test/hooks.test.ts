@@ -95,6 +95,23 @@ hooks:
   t.false(processes.some((line) => line.includes(`sleep\0${mark}`)));
 });
 
+test('a hook that leaves a daemon behind is done when it has ended itself', async (t) => {
+  const mark = `62.${process.pid}`;
+  const subject = await shop(
+    t,
+    `gate: open
+hooks:
+  - { before: fence, run: "setsid sleep ${mark} & echo started", timeout: 50s }`,
+  );
+  const started = Date.now();
+  const ran = await subject.work.cutover(['run', 'playbook.yml'], subject.env);
+  t.is(ran.code, 0, ran.err);
+  t.true(Date.now() - started < 30_000);
+  // A session of its own is its own business: it was made to go on.
+  const daemon = (await listProcesses()).find((line) => line.includes(`sleep\0${mark}`));
+  t.truthy(daemon);
+});
+
 async function listProcesses(): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   return Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));

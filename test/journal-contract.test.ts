@@ -1,6 +1,6 @@
-import { appendFile, mkdtemp, open, rm, stat, type FileHandle } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readdir, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { createServer, connect, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { RefusedError } from '../src/core/errors.ts';
@@ -85,6 +85,27 @@ journalContract({
       await server.sql('drop trigger full_disk on cutover.events', database);
     };
   },
+});
+
+test('folder: a number that another process has by now, and a holder on another host, hold nothing', async (t) => {
+  const place = await mkdtemp(join(tmpdir(), 'cutover-test-journal-'));
+  folders.push(place);
+  const store = new FileJournalStore(place);
+  await (await store.create('run-1')).close();
+  const folder = join(place, 'runs/run-1');
+  const since = new Date().toISOString();
+  const left = [
+    { pid: process.pid, host: hostname(), since, birth: 'another boot 1' },
+    { pid: process.pid, host: 'elsewhere', since, birth: '' },
+  ];
+  for (const [index, holder] of left.entries())
+    await writeFile(join(folder, `writer.${holder.pid}.0000000${index}`), JSON.stringify(holder));
+  await writeFile(join(folder, 'writer.1.00000009'), '');
+  t.is(await store.writer('run-1'), undefined);
+  const journal = await store.open('run-1');
+  t.is((await journal.append(event('mine'))).seq, 1);
+  await journal.close();
+  t.deepEqual(await readdir(folder), ['journal.jsonl']);
 });
 
 /** Stands between the tool and the server, and cuts the connection when an event passes. */

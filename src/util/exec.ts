@@ -34,6 +34,9 @@ export const start = (command: Command, options: SpawnOptions): ChildProcess =>
 
 const OUTPUT_LIMIT = 64 * 1024;
 const GRACE_MS = 5000;
+/** How long output is read on when nothing of the group is left: a daemon that left it may hold the pipes for good. */
+const DRAIN_MS = 1000;
+const POLL_MS = 100;
 
 /** Runs a command to its end. It gets a process group of its own, so that nothing it started is left behind. */
 export async function run(command: Command, options: ExecOptions): Promise<ExecResult> {
@@ -81,6 +84,14 @@ export async function run(command: Command, options: ExecOptions): Promise<ExecR
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.once('error', reject);
+      child.once('exit', () => {
+        const look = setInterval(() => {
+          if (isGroupAlive(child)) return;
+          clearInterval(look);
+          timers.push(setTimeout(letGo, DRAIN_MS, child));
+        }, POLL_MS);
+        timers.push(look);
+      });
       child.once('close', (...ended) => resolve(ended));
     });
     if (rest !== '') options.onLine?.(rest);
@@ -96,4 +107,17 @@ export async function run(command: Command, options: ExecOptions): Promise<ExecR
     for (const timer of timers) clearTimeout(timer);
     options.signal?.removeEventListener('abort', end);
   }
+}
+
+function isGroupAlive({ pid }: ChildProcess): boolean {
+  try {
+    return pid !== undefined && process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function letGo({ stdout, stderr }: ChildProcess): void {
+  stdout?.destroy();
+  stderr?.destroy();
 }

@@ -23,6 +23,8 @@ export interface Faults {
   gate?(shop: string, work: Workplace): Promise<void>;
   /** The process dies before this event is written: nothing more is done or written. */
   dies?(body: EventBody): boolean;
+  /** The process dies a moment after this event was written. */
+  readonly diesAfter?: EventBody['type'];
   /** What happens between the plan and the run. */
   planned?(work: Workplace): Promise<unknown>;
   /** Of blue's database. */
@@ -76,11 +78,15 @@ switch:
   await faults.planned?.(work);
   const real = await new FileJournalStore(around.stateFolder).create(plan.run);
   const death = Promise.withResolvers<Result>();
+  const die = (): void => death.resolve({ outcome: 'stuck', exit: 7, undone: [] });
   const mortal: Journal = {
     run: real.run,
     append(body) {
-      if (!faults.dies?.(body)) return real.append(body);
-      death.resolve({ outcome: 'stuck', exit: 7, undone: [] });
+      if (!faults.dies?.(body)) {
+        if (body.type === faults.diesAfter) setTimeout(die, 500);
+        return real.append(body);
+      }
+      die();
       return new Promise(() => undefined);
     },
     read: () => real.read(),

@@ -37,8 +37,8 @@ export async function resume(reopened: Reopened, execution: Execution, operator:
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }
   if (!start.from) return finish(execution, { outcome: 'completed', exit: EXIT.done, undone: [] });
-  execution.screen.start(state.plan, start.from.id);
   await recorder(execution)({ type: 'run-resumed', operator, from: start.from.id, found: start.found });
+  execution.screen.start(state.plan, start.from.id);
   for (const { id } of state.plan.steps.slice(state.plan.steps.indexOf(start.from)))
     execution.outputs.delete(id);
   return execute(execution, { from: start.from, begun });

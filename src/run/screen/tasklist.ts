@@ -3,7 +3,7 @@ import type { Event } from '../../core/event.ts';
 import type { Plan, PlannedStep } from '../../core/plan.ts';
 import { redact } from '../../util/redact.ts';
 import { formatDuration } from '../../util/units.ts';
-import { bar, progressText } from './phrases.ts';
+import { bar, progressText, sentence } from './phrases.ts';
 import type { Progress, Screen } from './screen.ts';
 
 /** listr2 looks at standard output only; the list is on standard error, which the command has looked at. */
@@ -56,6 +56,9 @@ export class TaskListScreen implements Screen {
         return this.#shown.get(event.step)?.fail(new Error(redact(event.error.message)));
       case 'gate-answered':
         if (event.answer === 'go') this.#showNext(1);
+        return;
+      case 'run-resumed':
+        this.#write(sentence(event)!);
         return;
       case 'undo-failed':
         this.#write(`  ✖ ${event.step} could not be put back: ${event.error.message}`);
