@@ -134,6 +134,14 @@ hooks:
   t.false(stored.includes(password) || ran.err.includes(password));
 });
 
+test('a hook before keep cannot stop what is over: it is a warning', async (t) => {
+  const subject = await shop(t, 'gate: open\nhooks: [{ before: keep, run: "exit 8" }]');
+  const ran = await subject.work.cutover(['run', 'playbook.yml'], subject.env);
+  t.is(ran.code, 0, ran.err);
+  t.regex(ran.err, /! hook: the hook before keep .* failed with exit code 8/);
+  t.is((await subject.status()).phase, 'completed');
+});
+
 test('an undo that fails: stuck, named, and abort ends it when the cause is gone', async (t) => {
   const subject = await shop(
     t,

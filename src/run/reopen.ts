@@ -72,7 +72,7 @@ function requirePhase(state: RunState, phases: readonly RunPhase[]): void {
 export function nextFor(state: RunState): string {
   switch (state.phase) {
     case 'running':
-      return `if no process works on it any more: cutover resume ${state.run}, or put everything back: cutover abort ${state.run}`;
+      return `${answerFor(state)}to put everything back: cutover abort ${state.run}; if no process works on it any more, to go on: cutover resume ${state.run}`;
     case 'unwinding':
     case 'stuck':
       return `if no process works on it any more: cutover abort ${state.run}`;
@@ -90,6 +90,12 @@ export function nextFor(state: RunState): string {
     case 'retired':
       return 'nothing is left to do';
   }
+}
+
+/** At an open gate an answer is what is waited for. */
+function answerFor({ run, plan, steps }: RunState): string {
+  const waits = plan.steps.some(({ id, kind }) => kind === 'gate' && steps[id]!.phase === 'running');
+  return waits ? `to answer: cutover approve ${run} or cutover reject ${run}; ` : '';
 }
 
 export function greenOid(state: RunState): number | undefined {

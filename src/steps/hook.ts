@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { StepError } from '../core/errors.ts';
+import { messageOf, StepError } from '../core/errors.ts';
 import type { Hook } from '../core/playbook.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { run as execute, shellLine, type ExecResult } from '../util/exec.ts';
@@ -16,7 +16,8 @@ export const hook: Step = {
     const hook = context.step.input as Hook;
     const { problem, detail, ms } = await call(hook.run, hook, context);
     if (problem === undefined) return { summary: `passed in ${formatDuration(ms)}` };
-    if (hook.when === 'before') {
+    // After the switch the run goes forward, and there is nothing left to stop.
+    if (hook.when === 'before' && context.live() === 'blue') {
       throw new StepError(`the hook before ${hook.phase} stops the run: ${problem}`, {
         where: hook.at,
         detail,
@@ -26,7 +27,7 @@ export const hook: Step = {
     const finding = {
       check: 'hook',
       severity: 'warning' as const,
-      message: `the hook after ${hook.phase} ${problem}`,
+      message: `the hook ${hook.when} ${hook.phase} ${problem}`,
     };
     return { findings: [{ ...finding, ...(detail ? { detail } : {}) }], summary: problem };
   },
@@ -49,7 +50,7 @@ async function call(
   context: StepContext,
   more: Readonly<Record<string, string>> = {},
 ): Promise<{ problem: string | undefined; detail: string; ms: number }> {
-  const { plan, step } = context;
+  const { plan } = context;
   const undoing = more['CUTOVER_UNDO'] !== undefined;
   // What puts things back is finished once it is begun, and after the switch the run goes forward.
   const signal = undoing || context.live() === 'green' ? undefined : context.signal;
@@ -60,13 +61,10 @@ async function call(
     timeout: hook.timeout,
     ...(signal ? { signal } : {}),
     onLine: (text) => context.progress(0, 0, 'lines', tidy(text)),
-  }).catch((cause: unknown) => {
-    throw new StepError(`step ${step.id} could not be started in ${plan.playbook.folder}`, {
-      cause,
-      where: hook.at,
-    });
-  });
+  }).catch((error: unknown) => messageOf(error));
   signal?.throwIfAborted();
+  if (typeof result === 'string')
+    return { problem: `${redact(line)} could not be started: ${result}`, detail: '', ms: 0 };
   const lines = tidy(result.output).split('\n').slice(-LINES).join('\n');
   return { problem: problemOf(line, hook, result), detail: lines, ms: result.ms };
 }

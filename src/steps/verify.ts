@@ -21,6 +21,8 @@ export const verify: Step = {
   kind: 'verify',
   async run(context) {
     const findings: Finding[] = [];
+    // An attempt before this one had closed it.
+    if ((await context.database.state('green'))?.closed) await context.database.open('green', 'copy');
     await runChecks(context, 'green-open', findings);
     await context.database.close('green', { wait: 0, then: 'end' }, controlOf(context));
     const closed = await proofBegins(context);

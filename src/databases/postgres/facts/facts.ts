@@ -62,7 +62,8 @@ export async function readFacts(
   ownPids: readonly number[],
   open: () => Promise<Connection>,
 ): Promise<Facts> {
-  const [server] = await admin.query<ServerRow>(SERVER, [oid]);
+  // The size of a database of many files takes its time.
+  const [server] = await admin.query<ServerRow>(SERVER, [oid], { long: true });
   if (!server) throw new RefusedError(`blue is not on the server any more (database with object id ${oid})`);
   const inside = server.open ? await readInside(open) : undefined;
   const databases = await admin.query<{ name: string; oid: number; comment: string | null }>(DATABASES);
