@@ -20,7 +20,7 @@ function spread(recorded: Recorded): Cell[] {
 
 test('whatever happens to a run, at whatever instant, one side is live and every row is there', async (t) => {
   t.timeout(170_000);
-  const { cells, failed } = await playMatrix(spread, 2, (done, total, name) => {
+  const { cells, failed } = await playMatrix(spread, { jobs: 2 }, (done, total, name) => {
     if (done % 10 === 0) t.log(`${done} of ${total}: ${name}`);
   });
   t.true(cells >= CELLS);

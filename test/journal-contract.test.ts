@@ -1,4 +1,15 @@
-import { appendFile, mkdtemp, open, readdir, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
+import { spawn } from 'node:child_process';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +21,7 @@ import { PostgresJournalStore } from '../src/journal/postgres/store.ts';
 import { workplace } from './helpers/cli.ts';
 import { event, journalContract, journalsFolder } from './helpers/journal-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/shop.ts';
 
 let server: TestServer;
 const folders: string[] = [];
@@ -106,6 +118,27 @@ test('folder: a number that another process has by now, and a holder on another 
   t.is((await journal.append(event('mine'))).seq, 1);
   await journal.close();
   t.deepEqual(await readdir(folder), ['journal.jsonl']);
+});
+
+test('folder: a killed process that nobody has buried yet holds nothing', async (t) => {
+  const place = await mkdtemp(join(tmpdir(), 'cutover-test-journal-'));
+  folders.push(place);
+  const store = new FileJournalStore(place);
+  await (await store.create('run-1')).close();
+  // Its parent goes on without ever asking after it.
+  const script = `(sleep 0.2; cat /proc/$BASHPID/stat; kill -9 $BASHPID) & exec sleep 20`;
+  const parent = spawn('bash', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => parent.kill('SIGKILL'));
+  const line = await new Promise<string>((resolve) =>
+    parent.stdout.once('data', (data) => resolve(String(data))),
+  );
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  const pid = Number(line.split(' ')[0]);
+  const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const holder = { pid, host: hostname(), since: new Date().toISOString(), birth: `${boot} ${fields[19]}` };
+  await writeFile(join(place, 'runs/run-1', `writer.${pid}.00000000`), JSON.stringify(holder));
+  await until('the end', async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') Z '));
+  t.is(await store.writer('run-1'), undefined);
 });
 
 /** Stands between the tool and the server, and cuts the connection when an event passes. */

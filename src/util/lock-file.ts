@@ -97,13 +97,16 @@ async function isAlive({ pid, host, birth }: Holder): Promise<boolean> {
   return birth === (await birthOf(pid));
 }
 
-/** Boot and start time of a process, where there is a /proc that says so. */
+const DEAD = 'dead';
+
+/** Boot and start time of a process, where there is a /proc that says so; one that was not buried yet is dead. */
 async function birthOf(pid: number): Promise<string> {
   try {
     const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may hold blanks; the start time is the twentieth field after it.
-    return `${boot} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`;
+    // The name in parentheses may hold blanks; its state follows, and the start time is the twentieth field after it.
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return state === 'Z' || state === 'X' ? DEAD : `${boot} ${fields[18]}`;
   } catch {
     return '';
   }

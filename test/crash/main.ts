@@ -1,10 +1,16 @@
-// npm run test:crash [-- --only PATTERN] [--jobs N]: the whole matrix. Its last line says how many cells there were.
+// npm run test:crash [-- --only PATTERN] [--jobs N] [--journal postgres] [--list]: the whole matrix. Its last line says how
+// many cells there were.
 import { parseArgs } from 'node:util';
 import { allCells, nameOf } from './cells.ts';
 import { playMatrix } from './matrix.ts';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, jobs: { type: 'string', default: '3' }, list: { type: 'boolean' } },
+  options: {
+    only: { type: 'string' },
+    jobs: { type: 'string', default: '3' },
+    journal: { type: 'string', default: 'folder' },
+    list: { type: 'boolean' },
+  },
 });
 const only = values.only === undefined ? undefined : new RegExp(values.only);
 const report = await playMatrix(
@@ -14,7 +20,7 @@ const report = await playMatrix(
     for (const cell of cells) process.stdout.write(`${nameOf(cell)}\n`);
     return [];
   },
-  Number(values.jobs),
+  { jobs: Number(values.jobs), journal: values.journal === 'postgres' ? 'postgres' : 'folder' },
   (done, total, name, problems) => {
     process.stderr.write(`${done}/${total} ${problems.length === 0 ? 'ok' : 'FAILED'} ${name}\n`);
     for (const problem of problems) process.stderr.write(`    ${problem.replaceAll('\n', '\n    ')}\n`);

@@ -11,12 +11,12 @@ export interface Report {
 /** Plays the cells that are chosen from the recorded points, on several servers at once. */
 export async function playMatrix(
   choose: (recorded: Recorded) => readonly Cell[],
-  jobs: number,
+  { jobs, journal = 'folder' }: { jobs: number; journal?: 'folder' | 'postgres' },
   onCell: (done: number, total: number, name: string, problems: readonly string[]) => void,
 ): Promise<Report> {
   const stages: Stage[] = [];
   try {
-    for (let job = 0; job < jobs; job += 1) stages.push(await stage());
+    for (let job = 0; job < jobs; job += 1) stages.push(await stage(journal));
     const recorded = await record(stages[0]!);
     const cells = choose(recorded);
     const failed: { name: string; problems: readonly string[] }[] = [];

@@ -70,7 +70,7 @@ async function cut(): Promise<void> {
   await client.connect();
   await query.call(
     client,
-    `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
+    `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover%'`,
   );
   await client.end();
 }

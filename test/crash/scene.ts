@@ -18,6 +18,8 @@ const HANGS_MS = 90_000;
 /** A server with a template for the scenes, and what a database of theirs looks like before and after the run. */
 export interface Stage {
   readonly server: TestServer;
+  /** What every command is told about where the journal is. */
+  readonly state: readonly string[];
   readonly before: readonly string[];
   stop(): Promise<void>;
 }
@@ -38,11 +40,17 @@ insert into events select '2026-03-01', 'event ' || g from generate_series(1, 60
 insert into nokey select g % 3, repeat('x', g) from generate_series(1, 40) g;
 select nextval('tickets')`;
 
-export async function stage(): Promise<Stage> {
+export async function stage(journal: 'folder' | 'postgres'): Promise<Stage> {
   const server = await testServer(undefined, { shared_buffers: SETTINGS.shared_buffers });
   await server.sql(`create database ${TEMPLATE}`);
   await server.sql(SCHEMA, TEMPLATE);
-  return { server, before: withoutWrites(await dump(server, TEMPLATE)), stop: () => server.stop() };
+  await server.sql('create database journals');
+  return {
+    server,
+    state: journal === 'folder' ? [] : ['--state', server.url('journals')],
+    before: withoutWrites(await dump(server, TEMPLATE)),
+    stop: () => server.stop(),
+  };
 }
 
 /** A dump without the application's own rows, and without the times in the migrator's version table. */
@@ -95,7 +103,8 @@ export async function scene(at: Stage): Promise<Scene> {
     database,
     client,
     struck,
-    cutover: (args, order) => start(folder, server.url(database), args, order && { ...common, ...order }),
+    cutover: (args, order) =>
+      start(folder, server.url(database), [...args, ...at.state], order && { ...common, ...order }),
     async end() {
       await client.stop();
       const names = await server.sql<{ name: string }>(
@@ -103,6 +112,8 @@ export async function scene(at: Stage): Promise<Scene> {
            or datname like 'cutover\\_%'`,
       );
       for (const { name } of names) await server.sql(`drop database if exists "${name}" with (force)`);
+      // The latest run of a state database that all scenes share is the next scene's own.
+      if (at.state.length > 0) await server.sql('drop schema if exists cutover cascade', 'journals');
       await rm(folder, { recursive: true, force: true });
     },
   };
