@@ -236,6 +236,30 @@ test('PostgreSQL: a role without rights is told the grant; a newer schema is lef
   await t.throwsAsync(() => store.list(), { instanceOf: RefusedError, message: /newer version/ });
 });
 
+test('a state database that cannot be reached is a refusal, and its password is not told', async (t) => {
+  const work = await workplace(t);
+  const shop = await server.database('shop');
+  await work.file(
+    'playbook.yml',
+    'version: 1\nname: shop\nblue: ${DATABASE_URL}\ngate: open\nswitch: { targets: [database-rename] }\n',
+  );
+  const url = server.url('nowhere').replace(/\/\/[^@]*@/, '//postgres:sesame-state@');
+  for (const [args, place] of [
+    [['run', 'playbook.yml'], url],
+    [['status'], url],
+    [['runs'], url],
+  ] as const) {
+    const { code, err } = await work.cutover([...args, '--state', place], { DATABASE_URL: server.url(shop) });
+    t.is(code, args[0] === 'run' ? 3 : code, err);
+    t.not(code, 0);
+    t.not(code, 4);
+    t.regex(err, /the (journals|runs) cannot be (reached|read)/);
+    t.false(err.includes('sesame-state'));
+  }
+  const wrong = await work.cutover(['runs', '--state', 'mysql://host/database']);
+  t.is(wrong.code, 2, wrong.err);
+});
+
 test('a run whose journal is in PostgreSQL is seen, and gone back from, on another machine', async (t) => {
   const [here, there] = [await workplace(t), await workplace(t)];
   const [shop, journals] = [await server.database('shop'), await server.database('journals')];
@@ -258,4 +282,45 @@ test('a run whose journal is in PostgreSQL is seen, and gone back from, on anoth
   t.is(inBlue.code, 3, inBlue.err);
   t.regex(inBlue.err, /is in shop_\w+, which this run closes/);
   t.false(inBlue.err.includes(new URL(server.url(shop)).password), 'the password is not repeated');
+});
+
+test('a run whose journal is in PostgreSQL is steered from another machine', async (t) => {
+  const [here, there] = [await workplace(t), await workplace(t)];
+  const [name, journals] = [await server.database('shop'), await server.database('journals')];
+  await server.sql('create table shops (id int primary key)', name);
+  const playbook = (gate: string): string =>
+    `version: 1\nname: shop\nblue: \${DATABASE_URL}\ngate: ${gate}\nswitch: { targets: [database-rename] }\n`;
+  await here.file('playbook.yml', playbook('{ timeout: 60s }'));
+  const env = { DATABASE_URL: server.url(name), STATE_URL: server.url(journals) };
+  const state = ['--state', '${STATE_URL}'];
+  const store = kept(new PostgresJournalStore(server.url(journals)));
+  const atGate = async (): Promise<boolean> => {
+    const run = (await store.list()).at(-1);
+    return run !== undefined && (await store.read(run)).at(-1)?.type === 'gate-opened';
+  };
+  const first = here.start(['run', 'playbook.yml', ...state], env);
+  await until('the gate', atGate);
+  t.regex(
+    (await there.cutover(['status', ...state], env)).out,
+    new RegExp(`at work: pid ${first.child.pid} on `),
+  );
+  const aborted = await there.cutover(['abort', ...state], env);
+  t.is(aborted.code, 0, aborted.err);
+  t.is((await first.done).code, 4);
+  const second = here.start(['run', 'playbook.yml', ...state], env);
+  await until('the next gate', atGate);
+  const approved = await there.cutover(['approve', ...state], env);
+  t.is(approved.code, 0, approved.err);
+  t.is((await second.done).code, 0);
+  const back = await there.cutover(['swap-back', '--yes', ...state], env);
+  t.is(back.code, 0, back.err);
+  const retired = await there.cutover(['retire', '--confirm', `${name}_green`, ...state], env);
+  t.is(retired.code, 0, retired.err);
+  const third = here.start(['run', 'playbook.yml', ...state], env);
+  await until('the last gate', atGate);
+  third.child.kill('SIGKILL');
+  await third.done;
+  const resumed = await there.cutover(['resume', '--yes', ...state], env);
+  t.is(resumed.code, 0, resumed.err);
+  t.regex(resumed.err, /completed/);
 });

@@ -67,7 +67,7 @@ async function runPrepared(
   const screen = await screenFor(io, options.json === true);
   return withStore(options, async (store) => {
     await refuseStateInBlue(store, plan);
-    const journal = await store.create(plan.run);
+    const journal = await refusing(() => store.create(plan.run));
     try {
       screen.start(plan);
       screen.event(

@@ -1,4 +1,4 @@
-import { codeOf, RefusedError, UsageError } from '../../core/errors.ts';
+import { codeOf, RefusedError, StepError, UsageError } from '../../core/errors.ts';
 import type { Event } from '../../core/event.ts';
 import { addressOf, type Address } from '../../databases/postgres/address.ts';
 import { openPatiently, type Connection } from '../../databases/postgres/connection.ts';
@@ -129,7 +129,13 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async #connect(): Promise<Connection> {
-    const connection = await openPatiently(this.#address, this.#database, PATIENCE_MS);
+    const connection = await openPatiently(this.#address, this.#database, PATIENCE_MS).catch(
+      (cause: unknown) => {
+        if (!(cause instanceof StepError)) throw cause;
+        const { message, hint } = cause;
+        throw new RefusedError(`the journals cannot be reached: ${message}`, { cause, hint });
+      },
+    );
     connection.limit = LIMITS.statement;
     return connection;
   }
