@@ -288,9 +288,10 @@ test('a run whose journal is in PostgreSQL is steered from another machine', asy
   const [here, there] = [await workplace(t), await workplace(t)];
   const [name, journals] = [await server.database('shop'), await server.database('journals')];
   await server.sql('create table shops (id int primary key)', name);
-  const playbook = (gate: string): string =>
-    `version: 1\nname: shop\nblue: \${DATABASE_URL}\ngate: ${gate}\nswitch: { targets: [database-rename] }\n`;
-  await here.file('playbook.yml', playbook('{ timeout: 60s }'));
+  await here.file(
+    'playbook.yml',
+    'version: 1\nname: shop\nblue: ${DATABASE_URL}\ngate: { timeout: 60s }\nswitch: { targets: [database-rename] }\n',
+  );
   const env = { DATABASE_URL: server.url(name), STATE_URL: server.url(journals) };
   const state = ['--state', '${STATE_URL}'];
   const store = kept(new PostgresJournalStore(server.url(journals)));
