@@ -66,7 +66,7 @@ test('the README’s commands, one after the other, on the embedded server', asy
 test('the commands for one’s own database are commands that there are', async (t) => {
   const work = await clone(t);
   const names = documented.filter((line) => line.startsWith('cutover ')).map((line) => line.split(' ')[1]!);
-  t.deepEqual(names, ['validate', 'plan', 'run', 'swap-back', 'retire']);
+  t.deepEqual(names, ['validate', 'plan', 'run', 'status', 'resume', 'swap-back', 'retire']);
   const yaml = /```yaml\n(version: 1[^]*?)```/.exec(readme)![1]!;
   await work.file('playbooks-shop.yml', yaml.replace('../fixtures', 'fixtures'));
   const valid = await work.cutover(['validate', 'playbooks-shop.yml'], {
