@@ -103,6 +103,13 @@ retries: { limit: 5, wait: 200ms }`,
   );
 });
 
+test('a pause that no timer could hold is a mistake of the playbook', async (t) => {
+  const subject = await shop(t, 'gate: open\nretries: { wait: 2h }');
+  const { code, err } = await subject.work.cutover(['validate', 'playbook.yml'], subject.env);
+  t.is(code, 2, err);
+  t.regex(err, /at most 1h/);
+});
+
 test('a retry has a limit', async (t) => {
   const subject = await shop(
     t,

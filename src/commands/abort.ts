@@ -21,8 +21,9 @@ export async function run(
 ): Promise<ExitCode> {
   return withStore(options, async (store) => {
     const chosen = await chooseRun(store, named, { to: 'abort', phases: PHASES });
-    if ((await store.writer(chosen.run)) !== undefined) {
-      const asked = await askToUnwind(store, chosen, io);
+    const writer = await store.writer(chosen.run);
+    if (writer !== undefined) {
+      const asked = await askToUnwind(store, chosen, writer, io);
       if (asked !== undefined) return asked;
     }
     return unwindHere(store, chosen, options, io);
@@ -33,11 +34,12 @@ export async function run(
 async function askToUnwind(
   store: JournalStore,
   chosen: RunState,
+  writer: string,
   io: CommandIo,
 ): Promise<ExitCode | undefined> {
   const seen = await store.read(chosen.run);
   const request = await store.post(chosen.run, { kind: 'abort', by: io.operator, seq: seen.length });
-  io.err(`Asked ${await store.writer(chosen.run)} to put everything back.`);
+  io.err(`Asked ${writer} to put everything back.`);
   const screen = new LineScreen((line) => io.err(line));
   screen.start(chosen.plan);
   const { state, abandoned } = await follow(store, chosen.run, seen.length, (event) => screen.event(event));

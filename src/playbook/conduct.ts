@@ -4,11 +4,17 @@ import { duration } from '../util/options.ts';
 /** Timers of the platform hold no more than 24 days; nobody means longer than a week. */
 const LONGEST_MS = 7 * 24 * 3600 * 1000;
 
+const HOUR_MS = 3600 * 1000;
+
 /** A time limit: more than nothing, at most a week. */
 const limit = () =>
   duration().refine((ms) => ms > 0 && ms <= LONGEST_MS, {
     error: 'must be more than nothing, and at most 7d',
   });
+
+/** Doubled nine times it is still less than the timers hold. */
+const pause = () =>
+  duration().refine((ms) => ms > 0 && ms <= HOUR_MS, { error: 'must be more than nothing, and at most 1h' });
 
 export const PHASES = ['preflight', 'fence', 'clone', 'migrate', 'verify', 'gate', 'switch', 'keep'] as const;
 
@@ -56,7 +62,7 @@ export const conduct = () => ({
   retries: z
     .strictObject({
       limit: z.int().min(0).max(10).prefault(3).describe('How often a step is tried again; 0 for never.'),
-      wait: limit().prefault('500ms').describe('Before the first one; each further one waits twice as long.'),
+      wait: pause().prefault('500ms').describe('Before the first one; each further one waits twice as long.'),
     })
     .prefault({})
     .describe('What is tried again when a step failed for a reason that is known to pass.'),

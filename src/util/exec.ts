@@ -37,6 +37,8 @@ const GRACE_MS = 5000;
 /** How long output is read on when nothing of the group is left: a daemon that left it may hold the pipes for good. */
 const DRAIN_MS = 1000;
 const POLL_MS = 100;
+/** A timer that is set for longer fires at once. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 /** Runs a command to its end. It gets a process group of its own, so that nothing it started is left behind. */
 export async function run(command: Command, options: ExecOptions): Promise<ExecResult> {
@@ -73,10 +75,13 @@ export async function run(command: Command, options: ExecOptions): Promise<ExecR
   };
   if (options.timeout !== undefined) {
     timers.push(
-      setTimeout(() => {
-        timedOut = true;
-        end();
-      }, options.timeout),
+      setTimeout(
+        () => {
+          timedOut = true;
+          end();
+        },
+        Math.min(options.timeout, LONGEST_MS),
+      ),
     );
   }
   options.signal?.addEventListener('abort', end, { once: true });

@@ -8,6 +8,9 @@ import { chooseRun, withStore } from './surroundings.ts';
 /** How long the process that asked has to take the answer. */
 const PATIENCE_MS = 30_000;
 
+/** How long an answer that was heard may take to be in the journal. */
+const SETTLE_MS = 2000;
+
 export type GateOptions = Options<{ gate?: string }>;
 
 /** Answers the gate at which a run waits in another process. */
@@ -36,8 +39,10 @@ export async function answerGate(
     }
     const { step, seq } = opened;
     const request = await store.post(run, { kind: 'answer', step, answer, by: io.operator, seq });
-    const given = await answerOf(store, run, opened);
+    const heard = await answerOf(store, run, opened, PATIENCE_MS);
     await store.withdraw(run, request.id);
+    // It may just have been heard when it was taken back.
+    const given = heard ?? (await answerOf(store, run, opened, SETTLE_MS));
     if (!given) {
       throw new RefusedError(`the process of run ${run} did not take the answer; it was taken back`, {
         hint: `see where it is: cutover status ${run}`,
@@ -62,8 +67,13 @@ function openGate(events: readonly Event[]): Opened | undefined {
   return last?.type === 'gate-opened' ? last : undefined;
 }
 
-async function answerOf(store: JournalStore, run: string, opened: Opened): Promise<Answered | undefined> {
-  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(200)) {
+async function answerOf(
+  store: JournalStore,
+  run: string,
+  opened: Opened,
+  ms: number,
+): Promise<Answered | undefined> {
+  for (const deadline = Date.now() + ms; Date.now() < deadline; await sleep(200)) {
     const answered = (await store.read(run))
       .slice(opened.seq)
       .find((event) => event.type === 'gate-answered' && event.step === opened.step);

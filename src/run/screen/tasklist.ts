@@ -50,6 +50,11 @@ export class TaskListScreen implements Screen {
         if (shown) shown.startedAt = Date.now();
         return;
       }
+      case 'step-retried': {
+        const task = this.#shown.get(event.step)?.task;
+        if (task) task.output = redact(sentence(event)!);
+        return;
+      }
       case 'step-succeeded':
         return this.#succeeded(event.step, event.ms);
       case 'step-failed':
