@@ -108,6 +108,29 @@ test('abort of a process that dies meanwhile is done here', async (t) => {
   await subject.assertUntouched(t);
 });
 
+test('an abort that is interrupted before it was heard is taken back, and the run goes on', async (t) => {
+  const subject = await shop(
+    t,
+    `gate: open\nmigrate: [command: { run: "touch migrating; while ! test -e go; do sleep 0.05; done" }]`,
+  );
+  const running = subject.work.start(['run', 'playbook.yml'], subject.env);
+  await until('the migration', () => existsSync(join(subject.work.folder, 'migrating')));
+  running.child.kill('SIGSTOP');
+  const { run } = await subject.status();
+  const requests = join(subject.work.folder, '.cutover/runs', run, 'requests');
+  const aborting = subject.work.start(['abort'], subject.env);
+  await until('the request', () => existsSync(requests) && readdirSync(requests).length === 1);
+  aborting.child.kill('SIGINT');
+  const aborted = await aborting.done;
+  t.is(aborted.code, 130, aborted.err);
+  t.regex(aborted.err, /the request is taken back/);
+  t.deepEqual(readdirSync(requests), []);
+  await subject.work.file('go', '');
+  running.child.kill('SIGCONT');
+  const ran = await running.done;
+  t.is(ran.code, 0, ran.err);
+});
+
 test('resume is refused while the process lives, and told who it is; so is approve when it is gone', async (t) => {
   const subject = await shop(t, GATE);
   const running = subject.work.start(['run', 'playbook.yml'], subject.env);

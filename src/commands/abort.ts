@@ -1,4 +1,5 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
+import type { Event } from '../core/event.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { errorText } from '../report/error.ts';
@@ -7,7 +8,7 @@ import { abort } from '../run/recover/abort.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { describeNow } from '../run/now.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
-import { follow } from '../run/steer/follow.ts';
+import { follow, type Followed } from '../run/steer/follow.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
@@ -42,8 +43,17 @@ async function askToUnwind(
   io.err(`Asked ${writer} to put everything back.`);
   const screen = new LineScreen((line) => io.err(line));
   screen.start(chosen.plan);
-  const { state, abandoned } = await follow(store, chosen.run, seen.length, (event) => screen.event(event));
-  await store.withdraw(chosen.run, request.id);
+  const show = (event: Event): void => screen.event(event);
+  const wait = (signal: AbortSignal): Promise<Followed> =>
+    follow(store, chosen.run, seen.length, show, signal);
+  let followed: Followed;
+  try {
+    const means = 'the request is taken back, unless it was heard already';
+    followed = await withSignals(io.err, wait, { means });
+  } finally {
+    await store.withdraw(chosen.run, request.id);
+  }
+  const { state, abandoned } = followed;
   if (abandoned) return undefined;
   io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
   return state.phase === 'stuck' ? EXIT.stuck : EXIT.done;

@@ -6,18 +6,18 @@ export type Stop = (why: string, reason: unknown) => void;
 
 /**
  * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second
- * one only says so. Work that asks nobody goes on without its terminal. An error that nobody caught aborts as well: a
+ * one only says so. `means` says what that comes to. Work that asks nobody goes on without its terminal. An error that nobody caught aborts as well: a
  * process that just died of it would leave blue closed.
  */
 export async function withSignals<T>(
   err: (text: string) => void,
   work: (signal: AbortSignal, stop: Stop) => Promise<T>,
-  { unattended = false } = {},
+  { unattended = false, means = 'the step in flight is ended, then everything is put back' } = {},
 ): Promise<T> {
   const controller = new AbortController();
   const stop: Stop = (why, reason) => {
     if (controller.signal.aborted) return err('Still putting things back; please wait.');
-    err(`${why}: the step in flight is ended, then everything is put back.`);
+    err(`${why}: ${means}.`);
     controller.abort(reason);
   };
   const handlers = {

@@ -16,12 +16,16 @@ export interface Followed {
   readonly abandoned: boolean;
 }
 
-/** Gives each event of a run that comes after `since`, until the run is settled or nobody works on it any more. */
+/**
+ * Gives each event of a run that comes after `since`, until the run is settled or nobody works on it any more. Throws
+ * the signal's reason when it aborts.
+ */
 export async function follow(
   store: JournalStore,
   run: string,
   since: number,
   onEvent: (event: Event) => void,
+  signal?: AbortSignal,
 ): Promise<Followed> {
   let shown = since;
   for (;;) {
@@ -33,6 +37,6 @@ export async function follow(
     const state = fold(events);
     const abandoned = isAtWork(state) && writer === undefined;
     if (abandoned || !isAtWork(state)) return { state, abandoned };
-    await sleep(POLL_MS);
+    await sleep(POLL_MS, undefined, { ...(signal && { signal }) }).catch(() => signal?.throwIfAborted());
   }
 }
