@@ -12,7 +12,7 @@ import { openEmbedded } from '../databases/postgres/embedded/embedded.ts';
 import { Postgres } from '../databases/postgres/postgres.ts';
 import { migrators as migratorRegistry } from '../migrators/registry.ts';
 import { targets as targetRegistry } from '../targets/registry.ts';
-import { RUN_VARIABLE } from '../util/stray.ts';
+import { CHILD_VARIABLE } from '../util/stray.ts';
 import { databaseOf } from '../util/url.ts';
 
 /** What the process brings along: variables for references and child processes, and the state folder. */
@@ -74,7 +74,7 @@ type DriverPlan = Pick<Plan, 'run' | 'migrate' | 'verify' | 'targets' | 'renames
 /** Opens the drivers that a plan names, on a server that is open. */
 export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surroundings): Drivers {
   const { database, stays } = server;
-  const env = { ...around.variables, [RUN_VARIABLE]: plan.run };
+  const env = { ...around.variables, CUTOVER_RUN: plan.run, [CHILD_VARIABLE]: plan.run };
   const general = { folder: plan.folder, env, resolve: around.resolve };
   const target = {
     folder: plan.folder,

@@ -4,6 +4,7 @@ import type { Hook } from '../core/playbook.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { run as execute, shellLine, type ExecResult } from '../util/exec.ts';
 import { redact } from '../util/redact.ts';
+import { CHILD_VARIABLE } from '../util/stray.ts';
 import { formatDuration } from '../util/units.ts';
 
 /** Lines of output that a failure shows. */
@@ -57,7 +58,7 @@ async function call(
   signal?.throwIfAborted();
   const result = await execute(shellLine(line), {
     cwd: plan.playbook.folder,
-    env: { ...context.env, ...variables(hook, context), ...more },
+    env: { ...context.env, [CHILD_VARIABLE]: undefined, ...variables(hook, context), ...more },
     timeout: hook.timeout,
     ...(signal ? { signal } : {}),
     onLine: (text) => context.progress(0, 0, 'lines', tidy(text)),
