@@ -1,5 +1,4 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
-import type { Event } from '../core/event.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { errorText } from '../report/error.ts';
@@ -38,22 +37,20 @@ async function askToUnwind(
   writer: string,
   io: CommandIo,
 ): Promise<ExitCode | undefined> {
-  const seen = await store.read(chosen.run);
-  const request = await store.post(chosen.run, { kind: 'abort', by: io.operator, seq: seen.length });
-  io.err(`Asked ${writer} to put everything back.`);
-  const screen = new LineScreen((line) => io.err(line));
-  screen.start(chosen.plan);
-  const show = (event: Event): void => screen.event(event);
-  const wait = (signal: AbortSignal): Promise<Followed> =>
-    follow(store, chosen.run, seen.length, show, signal);
-  let followed: Followed;
-  try {
-    const means = 'the request is taken back, unless it was heard already';
-    followed = await withSignals(io.err, wait, { means });
-  } finally {
-    await store.withdraw(chosen.run, request.id);
-  }
-  const { state, abandoned } = followed;
+  const seen = (await store.read(chosen.run)).length;
+  const ask = async (signal: AbortSignal): Promise<Followed> => {
+    const request = await store.post(chosen.run, { kind: 'abort', by: io.operator, seq: seen });
+    try {
+      io.err(`Asked ${writer} to put everything back.`);
+      const screen = new LineScreen((line) => io.err(line));
+      screen.start(chosen.plan);
+      return await follow(store, chosen.run, seen, (event) => screen.event(event), signal);
+    } finally {
+      await store.withdraw(chosen.run, request.id);
+    }
+  };
+  const means = 'the request is taken back, unless it was heard already';
+  const { state, abandoned } = await withSignals(io.err, ask, { means });
   if (abandoned) return undefined;
   io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
   return state.phase === 'stuck' ? EXIT.stuck : EXIT.done;
