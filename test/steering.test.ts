@@ -114,6 +114,7 @@ test('an abort that is interrupted before it was heard is taken back, and the ru
     `gate: open\nmigrate: [command: { run: "touch migrating; while ! test -e go; do sleep 0.05; done" }]`,
   );
   const running = subject.work.start(['run', 'playbook.yml'], subject.env);
+  t.teardown(() => void running.child.kill('SIGKILL'));
   await until('the migration', () => existsSync(join(subject.work.folder, 'migrating')));
   running.child.kill('SIGSTOP');
   const { run } = await subject.status();
