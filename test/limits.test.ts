@@ -11,7 +11,8 @@ import type { StepKind } from '../src/core/step-kind.ts';
 import { transientReason } from '../src/core/transient.ts';
 import { blackhole } from './helpers/blackhole.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
-import { shop as makeShop, until, type Shop } from './helpers/shop.ts';
+import { shop as makeShop, type Shop } from './helpers/shop.ts';
+import { until } from './helpers/until.ts';
 
 let server: TestServer;
 test.before(async () => {

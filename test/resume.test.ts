@@ -181,3 +181,20 @@ test('targets that somebody moved by hand are a contradiction, not a switch', as
   t.is(aborted.code, 0, aborted.err);
   t.deepEqual(await dump(server, ended.shop), ended.before);
 });
+
+test('sessions of the run that do not end while everything is put back: stuck, and abort looks again', async (t) => {
+  const ended = await runWith(t, server, {
+    gate: () => Promise.reject(new Error('nobody is there')),
+    drivers(drivers) {
+      drivers.database.endAbandoned = () => Promise.reject(new Error('they are still at work'));
+      return drivers;
+    },
+  });
+  t.is(ended.outcome, 'stuck');
+  t.regex((ended.error as { detail: string }).detail, /sessions of this run: they are still at work/);
+  // What could be put back is put back all the same.
+  t.deepEqual(await dump(server, ended.shop), ended.before);
+  const aborted = await ended.work.cutover(['abort'], ended.env);
+  t.is(aborted.code, 0, aborted.err);
+  t.is((await stateOf(ended)).phase, 'unwound');
+});

@@ -8,6 +8,7 @@ import type { RunState } from '../src/journal/fold.ts';
 import { workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/until.ts';
 
 // What is interrupted would take a minute; whoever waits for it instead of ending it is found out.
 const LONG = 60;
@@ -104,12 +105,6 @@ const processes = (): string[] =>
       return '';
     }
   });
-
-async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (const deadline = Date.now() + 2 * PROMPT_MS; !(await holds()); await sleep(20)) {
-    if (Date.now() > deadline) throw new Error(`${what}: waited in vain`);
-  }
-}
 
 interface Running {
   readonly signal: (name: NodeJS.Signals) => void;

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { testServer, type TestServer } from './helpers/postgres.ts';
-import { shop as makeShop, until, type Shop } from './helpers/shop.ts';
+import { shop as makeShop, type Shop } from './helpers/shop.ts';
+import { until } from './helpers/until.ts';
 
 let server: TestServer;
 test.before(async () => {
@@ -16,6 +17,12 @@ const shop = (t: ExecutionContext, lines: string): Promise<Shop> => makeShop(t, 
 const hasEvent = (subject: Shop, type: string) => async (): Promise<boolean> =>
   existsSync(join(subject.work.folder, '.cutover')) &&
   (await subject.events().catch(() => [])).some((event) => event.type === type);
+
+const linesOf = (out: string): unknown[] =>
+  out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
 
 const GATE = 'gate: { timeout: 60s, then: stop }';
 
@@ -130,6 +137,22 @@ test('an abort that is interrupted before it was heard is taken back, and the ru
   running.child.kill('SIGCONT');
   const ran = await running.done;
   t.is(ran.code, 0, ran.err);
+});
+
+test('resume and status --watch give the journal’s events as JSON lines', async (t) => {
+  const subject = await shop(t, GATE);
+  const running = subject.work.start(['run', 'playbook.yml'], subject.env);
+  await until('the gate', hasEvent(subject, 'gate-opened'));
+  running.child.kill('SIGKILL');
+  await running.done;
+  const died = (await subject.events()).length;
+  const resumed = await subject.work.cutover(['resume', '--yes', '--json'], subject.env);
+  t.is(resumed.code, 0, resumed.err);
+  const events = await subject.events();
+  t.deepEqual(linesOf(resumed.out), events.slice(died));
+  const watched = await subject.work.cutover(['status', '--watch', '--json']);
+  t.is(watched.code, 0, watched.err);
+  t.deepEqual(linesOf(watched.out), events);
 });
 
 test('resume is refused while the process lives, and told who it is; so is approve when it is gone', async (t) => {

@@ -1,9 +1,10 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import anyTest, { type ExecutionContext } from 'ava';
-import { workplace, type Workplace } from './helpers/cli.ts';
+import type { Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { shop as makeShop } from './helpers/shop.ts';
 import { noTerminal, terminal, type Terminal, type TerminalOptions } from './helpers/terminal.ts';
 
 const HIDE = '\u001B[?25l';
@@ -30,38 +31,17 @@ anyTest.after.always(() => server?.stop());
 interface Shop {
   readonly work: Workplace;
   readonly name: string;
-  readonly env: Record<string, string>;
-  readonly before: string[];
   readonly at: (args: readonly string[], options?: TerminalOptions) => Terminal;
   /** Blue is as it was, open, without a mark, and there is no copy. */
   readonly putBack: (t: ExecutionContext) => Promise<void>;
 }
 
 async function shop(t: ExecutionContext, sleep = 0): Promise<Shop> {
-  const work = await workplace(t);
-  const name = await server.database('shop');
-  await server.sql(
-    `create table shops as select id, 'shop ' || id as name from generate_series(1, 200) id`,
-    name,
-  );
+  const { work, name, env, before } = await makeShop(t, server, 'migrate: [sql: { directory: . }]');
   await work.file('V001__tier.sql', `alter table shops add column tier text; select pg_sleep(${sleep});`);
-  await work.file(
-    'playbook.yml',
-    `version: 1
-name: shop
-blue: \${DATABASE_URL}
-green: ${name}_green
-migrate: [sql: { directory: . }]
-switch: { targets: [database-rename] }
-`,
-  );
-  const env = { DATABASE_URL: server.url(name) };
-  const before = await dump(server, name);
   return {
     work,
     name,
-    env,
-    before,
     at(args, options = {}) {
       const shown = terminal(work, args, { ...options, env: { ...env, ...options.env } });
       t.teardown(() => shown.hangUp());

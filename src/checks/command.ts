@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
-import { run as execute, shellLine } from '../util/exec.ts';
+import { failureOf, run as execute, shellLine } from '../util/exec.ts';
 import { duration } from '../util/options.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
@@ -51,14 +51,9 @@ async function run(context: CheckContext, options: Options, opened: CheckOpenCon
   });
   context.signal.throwIfAborted();
   const line = redact(options.run);
-  if (result.code === 0 && !result.timedOut) {
+  const how = failureOf(result, options.timeout);
+  if (how === undefined)
     return [{ check: NAME, severity: 'ok', message: `${line} passed in ${formatDuration(result.ms)}` }];
-  }
-  const how = result.timedOut
-    ? `was ended after ${formatDuration(options.timeout)}`
-    : result.code === undefined
-      ? `was ended by ${result.signal ?? 'a signal'}`
-      : `failed with exit code ${result.code}`;
   const detail = redact(result.output.trimEnd().split('\n').slice(-LINES).join('\n'));
   return [failure(NAME, `${line} ${how}`, { detail })];
 }

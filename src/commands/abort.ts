@@ -63,7 +63,8 @@ async function unwindHere(
   io: CommandIo,
 ): Promise<ExitCode> {
   // What puts things back is finished once it is begun; a signal only says so.
-  return withSignals(io.err, async () => {
+  const means = 'putting everything back goes on to its end';
+  const work = async (): Promise<ExitCode> => {
     const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
     try {
       const screen = new LineScreen((line) => io.err(line));
@@ -82,5 +83,6 @@ async function unwindHere(
     } finally {
       await reopened.end();
     }
-  });
+  };
+  return withSignals(io.err, work, { means });
 }

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Event, EventBody } from '../core/event.ts';
 import { messageOf, RefusedError, UsageError } from '../core/errors.ts';
 import { syncFolder } from '../util/atomic-file.ts';
+import { inTurn } from '../util/in-turn.ts';
 import { describeHolder, lockHolder, takeLock } from '../util/lock-file.ts';
 import { JournalError, type Journal, type JournalStore, type Request, type RequestBody } from './journal.ts';
 import { withoutSecrets } from './redact-event.ts';
@@ -124,7 +125,7 @@ class FileJournal implements Journal {
   readonly #release: () => Promise<void>;
   #seq: number;
   #bytes: number;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = inTurn();
 
   constructor(
     run: string,
@@ -142,9 +143,7 @@ class FileJournal implements Journal {
   }
 
   append(body: EventBody): Promise<Event> {
-    const appended = this.#queue.then(() => this.#write(body));
-    this.#queue = appended.catch(() => undefined);
-    return appended;
+    return this.#inTurn(() => this.#write(body));
   }
 
   async #write(body: EventBody): Promise<Event> {
@@ -172,10 +171,11 @@ class FileJournal implements Journal {
     return (await readJournal(this.#path, this.run)).events;
   }
 
-  async close(): Promise<void> {
-    await this.#queue;
-    await this.#handle.close();
-    await this.#release();
+  close(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#handle.close();
+      await this.#release();
+    });
   }
 
   /** The file is as this writer left it: two that append by turns would give two events the same number. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Driver } from '../core/driver.ts';
 import { StepError } from '../core/errors.ts';
 import type { MigrationTarget, Migrator, MigratorContext } from '../core/migrator.ts';
-import { run, shellLine, type ExecResult } from '../util/exec.ts';
+import { failureOf, run, shellLine, type ExecResult } from '../util/exec.ts';
 import { duration, path, text } from '../util/options.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
@@ -79,7 +79,8 @@ function commandMigrator(given: Options, context: MigratorContext): Migrator {
       };
       const result = await execute(given.run, target, { signal: control.signal, onLine });
       control.signal.throwIfAborted();
-      if (result.code !== 0 || result.timedOut) throw failure(given, folder, result);
+      const how = failureOf(result, given.timeout);
+      if (how !== undefined) throw failure(given, folder, result, how);
       control.progress(1, 1);
       return [`${redact(given.run)}: ${formatDuration(result.ms)}`];
     },
@@ -103,14 +104,10 @@ async function requireFolder(folder: string): Promise<void> {
 
 const tidy = (line: string): string => redact(stripVTControlCharacters(line)).trim();
 
-function failure(given: Options, folder: string, result: ExecResult): StepError {
+function failure(given: Options, folder: string, result: ExecResult, how: string): StepError {
   const lines = redact(stripVTControlCharacters(result.output)).trimEnd().split('\n');
-  const { code, signal, timedOut } = result;
-  const ended = timedOut
-    ? `was ended after ${formatDuration(given.timeout)}, with everything that it had started`
-    : code === undefined
-      ? `was ended by ${signal ?? 'a signal'}`
-      : `failed with exit code ${code}`;
+  const { code, timedOut } = result;
+  const ended = timedOut ? `${how}, with everything that it had started` : how;
   const hints: Record<number, string> = {
     126: 'the shell found the command and may not execute it: see to its permissions',
     127: 'the shell did not find a command: write its path, or see to PATH',

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { messageOf, StepError } from '../core/errors.ts';
 import type { Hook } from '../core/playbook.ts';
 import type { Step, StepContext } from '../core/step.ts';
-import { run as execute, shellLine, type ExecResult } from '../util/exec.ts';
+import { failureOf, run as execute, shellLine, type ExecResult } from '../util/exec.ts';
 import { redact } from '../util/redact.ts';
 import { CHILD_VARIABLE } from '../util/stray.ts';
 import { formatDuration } from '../util/units.ts';
@@ -85,14 +85,9 @@ function variables({ when, phase }: Hook, context: StepContext): Record<string, 
   };
 }
 
-function problemOf(line: string, hook: Hook, { code, signal, timedOut }: ExecResult): string | undefined {
-  if (code === 0 && !timedOut) return undefined;
-  const how = timedOut
-    ? `was ended after ${formatDuration(hook.timeout)}`
-    : code === undefined
-      ? `was ended by ${signal ?? 'a signal'}`
-      : `failed with exit code ${code}`;
-  return `${redact(line).trim()} ${how}`;
+function problemOf(line: string, hook: Hook, result: ExecResult): string | undefined {
+  const how = failureOf(result, hook.timeout);
+  return how && `${redact(line).trim()} ${how}`;
 }
 
 const tidy = (text: string): string => redact(stripVTControlCharacters(text)).trimEnd();

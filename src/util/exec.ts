@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { formatDuration } from './units.ts';
 
 interface Command {
   readonly file: string;
@@ -23,6 +24,13 @@ export interface ExecResult {
   /** Standard output and error in the order in which they came; the last 64 kB. */
   readonly output: string;
   readonly ms: number;
+}
+
+/** `failed with exit code 3`; undefined when the command did what it should. */
+export function failureOf({ code, signal, timedOut }: ExecResult, timeout: number): string | undefined {
+  if (timedOut) return `was ended after ${formatDuration(timeout)}`;
+  if (code === undefined) return `was ended by ${signal ?? 'a signal'}`;
+  return code === 0 ? undefined : `failed with exit code ${code}`;
 }
 
 /** A line that the playbook's author wrote for a shell. */

@@ -94,7 +94,9 @@ async function isAlive({ pid, host, birth }: Holder): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  return birth === (await birthOf(pid));
+  const born = await birthOf(pid);
+  // What cannot be told apart is taken for alive: to wait is safe, to take over is not.
+  return born !== DEAD && (born === '' || birth === '' || born === birth);
 }
 
 const DEAD = 'dead';

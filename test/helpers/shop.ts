@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import type { Event } from '../../src/core/event.ts';
 import { FileJournalStore } from '../../src/journal/file.ts';
@@ -56,15 +55,4 @@ export async function shop(t: ExecutionContext, server: TestServer, lines: strin
       tt.is(names.length, 1);
     },
   };
-}
-
-/** Waits until something is so; fails after `ms`. */
-export async function until(
-  what: string,
-  holds: () => Promise<boolean> | boolean,
-  ms = 20_000,
-): Promise<void> {
-  for (const deadline = Date.now() + ms; !(await holds()); await sleep(50)) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come about`);
-  }
 }

@@ -5,9 +5,9 @@ import { redact } from '../../util/redact.ts';
 export type Stop = (why: string, reason: unknown) => void;
 
 /**
- * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on; a second
- * one only says so. `means` says what that comes to. Work that asks nobody goes on without its terminal. An error that nobody caught aborts as well: a
- * process that just died of it would leave blue closed.
+ * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on, and says
+ * what that `means`; a second one only says so. Work that asks nobody goes on without its terminal. An error that nobody
+ * caught aborts as well: a process that just died of it would leave blue closed.
  */
 export async function withSignals<T>(
   err: (text: string) => void,

@@ -5,27 +5,34 @@ import { FileJournalStore } from '../../journal/file.ts';
 import type { JournalStore } from '../../journal/journal.ts';
 import { PostgresJournalStore } from '../../journal/postgres/store.ts';
 import { readEnvironment, type Environment } from '../../playbook/values/environment.ts';
+import { interpolate } from '../../playbook/values/interpolate.ts';
 import { nextFor } from '../../run/reopen.ts';
 import type { Surroundings } from '../../run/open.ts';
+import { addSecretsOfUrl } from '../../util/redact.ts';
 import type { GlobalOptions } from './io.ts';
 
 export async function surroundingsOf(options: GlobalOptions): Promise<Surroundings & { env: Environment }> {
   const env = await readEnvironment(options.envFile ?? []);
-  return {
-    env,
-    variables: env.variables,
-    resolve: env.resolve,
-    stateFolder: resolve(
-      options.state.includes('://') || options.state.includes('${') ? '.cutover' : options.state,
-    ),
-  };
+  const place = placeOf(options.state, env);
+  const stateFolder = resolve(place.includes('://') ? '.cutover' : place);
+  return { env, variables: env.variables, resolve: env.resolve, stateFolder };
 }
 
 const IS_URL = /^postgres(?:ql)?(?:\+\w+)?:\/\//i;
 
-/** Where the journals are: a folder, or a PostgreSQL database; its connection string may hold `${NAME}` references. */
+/** `--state` with its `${NAME}` references resolved; the password of a connection string is a secret from now on. */
+function placeOf(state: string, { variables }: Environment): string {
+  const { text, faults } = interpolate(state, variables);
+  const [fault] = faults;
+  if (fault) throw new UsageError(`--state: ${fault.message}`);
+  addSecretsOfUrl(text);
+  return text;
+}
+
+/** Where the journals are: a folder, or a PostgreSQL database. */
 async function storeOf({ state, envFile }: GlobalOptions): Promise<JournalStore> {
-  const place = state.includes('${') ? (await readEnvironment(envFile ?? [])).resolve(state) : state;
+  // The files are read only when something of them is wanted.
+  const place = state.includes('${') ? placeOf(state, await readEnvironment(envFile ?? [])) : state;
   if (IS_URL.test(place)) return new PostgresJournalStore(place);
   if (!place.includes('://')) return new FileJournalStore(resolve(place));
   throw new UsageError('--state names neither a folder nor a PostgreSQL database', {

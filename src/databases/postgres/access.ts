@@ -1,12 +1,13 @@
 import type { Address } from './address.ts';
 import { openMaintenance, openPatiently, type Connection } from './connection.ts';
+import { KeptConnection } from './kept-connection.ts';
 
 /** The way to the server: new connections to any database, and one outside of blue and green that is kept. */
 export class Access {
   readonly address: Address;
   /** Milliseconds for which a server that is just away is waited for. */
   patience: number;
-  #maintenance: Promise<Connection> | undefined;
+  readonly #maintenance = new KeptConnection(() => openMaintenance(this.address, this.patience));
 
   constructor(address: Address, patience: number) {
     this.address = address;
@@ -17,19 +18,12 @@ export class Access {
     return openPatiently(this.address, database, this.patience);
   }
 
-  /** The connection for work on databases as a whole, opened again when it was lost. Those who ask at once get the same. */
+  /** The connection for work on databases as a whole. */
   maintenance(): Promise<Connection> {
-    const before = this.#maintenance;
-    const connection = (async () => {
-      const held = await before?.catch(() => undefined);
-      return held && !held.lost ? held : openMaintenance(this.address, this.patience);
-    })();
-    this.#maintenance = connection;
-    return connection;
+    return this.#maintenance.get();
   }
 
-  async end(): Promise<void> {
-    await (await this.#maintenance?.catch(() => undefined))?.end();
-    this.#maintenance = undefined;
+  end(): Promise<void> {
+    return this.#maintenance.end();
   }
 }

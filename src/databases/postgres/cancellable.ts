@@ -27,6 +27,7 @@ export async function cancellable<T>(
       } finally {
         await helper.end();
       }
+      // A request that does not get through is no error of its own: the timer lets the connection go.
     })().catch(() => undefined);
   };
   signal.addEventListener('abort', cancel, { once: true });

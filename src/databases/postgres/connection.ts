@@ -3,11 +3,13 @@ import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { codeOf, isServerError, messageOf, StepError } from '../../core/errors.ts';
 import type { Address } from './address.ts';
+import { inTurn } from '../../util/in-turn.ts';
 import { formatDuration } from '../../util/units.ts';
 import { withDatabase } from '../../util/url.ts';
 
 /** How long a connection may take to say goodbye. */
 const END_MS = 2000;
+
 /** One connection. It remembers that it was lost, and says so on the next query instead of crashing the process. */
 export class Connection {
   readonly client: Client;
@@ -18,7 +20,7 @@ export class Connection {
    */
   limit: number | undefined;
   #lost: Error | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = inTurn();
 
   private constructor(client: Client, pid: number) {
     this.client = client;
@@ -72,10 +74,9 @@ export class Connection {
         cause: this.#lost,
       });
     // One after the other: a client that is asked while it works complains on stderr.
-    const answer = this.#last.then(() =>
+    const answer = this.#inTurn(() =>
       this.#limited(long, () => this.client.query<R>(sql, parameters as unknown[] | undefined)),
     );
-    this.#last = answer.catch(() => undefined);
     const result: unknown = await answer.catch((error: unknown) => {
       // The driver's own errors have no SQLSTATE: the connection broke under the statement.
       if (isServerError(error) || !(error instanceof Error)) throw error;

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { Checksum, Path, Reader, Row, SequenceState } from '../../core/catalog.ts';
+import { inTurn } from '../../util/in-turn.ts';
 import { quotePath } from '../../util/sql.ts';
 import { readCatalog, type Ask } from './catalog/catalog.ts';
 import { notOfExtension, userSchema } from './catalog/sql.ts';
@@ -43,7 +44,7 @@ export async function prepareReaderSession(client: pg.Client): Promise<void> {
  * Expects a session that `prepareReaderSession` has seen.
  */
 export function createReader(client: pg.Client): Reader {
-  const exclusive = queue();
+  const exclusive = inTurn();
   const ask: Ask = async (sql) => (await client.query({ text: sql, types: TEXT })).rows as never;
   const one = async (sql: string): Promise<Record<string, string | null>> => (await ask(sql))[0]!;
   const isPartitioned = async (table: Path): Promise<boolean> => {
@@ -80,16 +81,6 @@ const toChecksum = (row: Record<string, string | null>): Checksum => ({
   rows: BigInt(row['rows']!),
   sum: row['sum']!,
 });
-
-/** Runs work one after the other, whatever became of the work before. */
-function queue(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const next = last.then(work, work);
-    last = next.catch(() => undefined);
-    return next;
-  };
-}
 
 /** Always rolled back: it has nothing to keep, and settings that a query changed go with it. */
 async function inTransaction<T>(client: pg.Client, isolation: string, work: () => Promise<T>): Promise<T> {

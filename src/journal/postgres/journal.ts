@@ -4,6 +4,7 @@ import type { Event, EventBody } from '../../core/event.ts';
 import type { Connection } from '../../databases/postgres/connection.ts';
 import { JournalError, type Journal } from '../journal.ts';
 import { withoutSecrets } from '../redact-event.ts';
+import { inTurn } from '../../util/in-turn.ts';
 import { takeWriterLock } from './writer-lock.ts';
 
 const INSERT = 'insert into cutover.events (run, seq, body) values ($1, $2, $3)';
@@ -14,7 +15,7 @@ export class PostgresJournal implements Journal {
   readonly #connect: () => Promise<Connection>;
   #connection: Connection;
   #seq: number;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = inTurn();
 
   private constructor(run: string, connection: Connection, connect: () => Promise<Connection>, seq: number) {
     this.run = run;
@@ -40,9 +41,7 @@ export class PostgresJournal implements Journal {
   }
 
   append(body: EventBody): Promise<Event> {
-    const appended = this.#queue.then(() => this.#write(body));
-    this.#queue = appended.catch(() => undefined);
-    return appended;
+    return this.#inTurn(() => this.#write(body));
   }
 
   async #write(body: EventBody): Promise<Event> {
@@ -104,15 +103,15 @@ export class PostgresJournal implements Journal {
     }
   }
 
-  async read(): Promise<Event[]> {
-    await this.#queue;
-    if (this.#connection.lost) await this.#reconnect();
-    return readEvents(this.#connection, this.run);
+  read(): Promise<Event[]> {
+    return this.#inTurn(async () => {
+      if (this.#connection.lost) await this.#reconnect();
+      return readEvents(this.#connection, this.run);
+    });
   }
 
-  async close(): Promise<void> {
-    await this.#queue;
-    await this.#connection.end();
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#connection.end());
   }
 }
 

@@ -43,6 +43,7 @@ export async function migrateSchema(connection: Connection): Promise<void> {
     await connection.query('insert into cutover.version values ($1)', [STEPS.length]);
     await connection.query('commit');
   } catch (cause) {
+    // Should it fail, the session is broken, and the server has rolled back by itself: what happened first is told.
     if (!connection.lost) await connection.query('rollback').catch(() => undefined);
     if (!isServerError(cause)) throw cause;
     throw new RefusedError(`the journal's schema cannot be made: ${serverMessage(cause)}`, {

@@ -2,6 +2,7 @@ import { codeOf, RefusedError, StepError, UsageError } from '../../core/errors.t
 import type { Event } from '../../core/event.ts';
 import { addressOf, type Address } from '../../databases/postgres/address.ts';
 import { openPatiently, type Connection } from '../../databases/postgres/connection.ts';
+import { KeptConnection } from '../../databases/postgres/kept-connection.ts';
 import { redact } from '../../util/redact.ts';
 import { databaseOf } from '../../util/url.ts';
 import type { Journal, JournalStore, Request, RequestBody } from '../journal.ts';
@@ -22,7 +23,7 @@ export class PostgresJournalStore implements JournalStore {
   readonly place: string;
   readonly #address: Address;
   readonly #database: string;
-  #connection: Promise<Connection> | undefined;
+  readonly #kept = new KeptConnection(() => this.#connect());
 
   /** Throws UsageError when the connection string names no database. */
   constructor(url: string) {
@@ -38,7 +39,7 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async create(run: string): Promise<Journal> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     await migrateSchema(connection);
     await connection.query('insert into cutover.runs (run) values ($1)', [run]).catch((cause: unknown) => {
       if (codeOf(cause) !== '23505') throw cause;
@@ -53,7 +54,7 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async read(run: string): Promise<Event[]> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     const known =
       (await hasSchema(connection)) &&
       (await connection.query('select from cutover.runs where run = $1', [run])).length > 0;
@@ -65,7 +66,7 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async list(): Promise<string[]> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     if (!(await hasSchema(connection))) return [];
     const rows = await connection.query<{ run: string }>(
       'select run from cutover.runs order by run collate "C"',
@@ -74,13 +75,13 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async writer(run: string): Promise<string | undefined> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     return (await hasSchema(connection)) ? writerOf(connection, run) : undefined;
   }
 
   async post(run: string, body: RequestBody & Pick<Request, 'by' | 'seq'>): Promise<Request> {
     const request = newRequest(body);
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     await connection.query('insert into cutover.requests (run, id, body) values ($1, $2, $3)', [
       run,
       request.id,
@@ -90,7 +91,7 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async requests(run: string): Promise<Request[]> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     const rows = await connection.query<{ body: string }>(
       'select body from cutover.requests where run = $1 order by id collate "C"',
       [run],
@@ -99,33 +100,20 @@ export class PostgresJournalStore implements JournalStore {
   }
 
   async withdraw(run: string, id: string): Promise<void> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     await connection.query('delete from cutover.requests where run = $1 and id = $2', [run, id]);
   }
 
   async home(): Promise<{ server: string; database: string }> {
-    const connection = await this.#open();
+    const connection = await this.#kept.get();
     const [row] = await connection.query<{ server: string; database: string }>(
       `select system_identifier::text as server, current_database() as database from pg_control_system()`,
     );
     return row!;
   }
 
-  async end(): Promise<void> {
-    const connection = await this.#connection?.catch(() => undefined);
-    await connection?.end();
-    this.#connection = undefined;
-  }
-
-  /** A connection for everything but appending, opened again when it was lost. Those who ask at once get the same. */
-  #open(): Promise<Connection> {
-    const before = this.#connection;
-    const connection = (async () => {
-      const held = await before?.catch(() => undefined);
-      return held && !held.lost ? held : this.#connect();
-    })();
-    this.#connection = connection;
-    return connection;
+  end(): Promise<void> {
+    return this.#kept.end();
   }
 
   async #connect(): Promise<Connection> {

@@ -4,6 +4,7 @@ import {
   EXIT,
   InterruptedError,
   isServerError,
+  messageOf,
   StuckError,
   type ExitCode,
 } from '../../core/errors.ts';
@@ -54,25 +55,41 @@ export async function takeBack(
   const touched = started.filter(({ kind }) => kind !== 'preflight');
   // Hooks are the team's own: as long as nothing but them was begun, neither blue nor a target was touched.
   const untouched = [...touched, ...undone].every(({ kind }) => kind === 'hook');
+  const { database } = execution.drivers;
   // A statement whose answer was lost may still be under way, and would come through after everything was put back.
-  await execution.drivers.database.endAbandoned().catch(() => undefined);
+  const early = await failureOf(() => database.endAbandoned());
   const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record);
+  // A server that was only away is asked once more; as long as it does not say that they are gone, it is not settled.
+  const late =
+    early && touched.length > 0 && !untouched ? await failureOf(() => database.endAbandoned()) : undefined;
   if (execution.live === 'green' && failed.length === 0) {
     await record({ type: 'ownership-moved', from: 'green', to: 'blue' });
   }
-  if (failed.length === 0) {
+  if (failed.length === 0 && late === undefined) {
     const [outcome, exit] = untouched
       ? (['refused', refusalOf(error)] as const)
       : (['unwound', exitOf(error)] as const);
     return finish(execution, { outcome, exit, error, undone: lines });
   }
-  const left = failed.map(({ step, message }) => `${step.id}: ${message}`);
+  const left = [
+    ...failed.map(({ step, message }) => `${step.id}: ${message}`),
+    ...(late === undefined ? [] : [`sessions of this run: ${late}`]),
+  ];
   const stuck = new StuckError('not everything could be put back', {
     detail: [`first: ${recordOf(error).message}`, ...left].join('\n'),
     cause: error,
     hint: `mend the cause, then: cutover abort ${execution.plan.run}`,
   });
   return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error: stuck, undone: lines });
+}
+
+async function failureOf(work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 function refusalOf(error: unknown): ExitCode {

@@ -102,11 +102,10 @@ class Look {
     for (const [index, step] of this.#steps.filter(({ kind }) => kind === 'migrate').entries()) {
       const phase = this.#phase(step);
       if (phase === 'waiting') break;
-      const asked = (await migrators[index]!.status(await database.migrationTarget('green'))) !== undefined;
-      // A tool that cannot be asked is believed when it ended well.
-      if (!asked && phase === 'done') continue;
       const probe = await registry.migrate.probe(contextOf(this.#execution, step));
-      if (probe === 'done') continue;
+      // A tool that keeps no books is believed when it ended well.
+      const believed = phase === 'done' && migrators[index]!.repeatable !== true;
+      if (probe === 'done' || (probe === 'unknown' && believed)) continue;
       const goesOn = probe === 'absent' && phase !== 'done';
       lost.push(goesOn ? step : clone);
       this.#found.push(

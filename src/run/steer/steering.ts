@@ -42,6 +42,7 @@ export class Steering {
   async stop(): Promise<void> {
     this.#over.abort();
     await this.#listening;
+    // What cannot be taken back now is older than whoever works on the run next, and is passed over then.
     const left = await this.#store.requests(this.#run).catch(() => []);
     for (const { id } of left) await this.#store.withdraw(this.#run, id).catch(() => undefined);
   }
@@ -52,8 +53,10 @@ export class Steering {
       // A store that cannot be asked for a while says so at the next event.
       const requests = await this.#store.requests(this.#run).catch(() => []);
       for (const request of requests) {
+        // One that stays is heard again, which changes nothing: the run is on its way already, the gate is answered.
         if (this.#hear(request)) await this.#store.withdraw(this.#run, request.id).catch(() => undefined);
       }
+      // Woken early only by `stop`, which ends the loop.
       await sleep(POLL_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
