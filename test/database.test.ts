@@ -11,6 +11,8 @@ import type { LongTransactions } from '../src/core/playbook.ts';
 import type { Side } from '../src/core/side.ts';
 import { embeddedBinaries, serverAccount } from '../src/databases/postgres/embedded/binaries.ts';
 import { startCluster } from '../src/databases/postgres/embedded/cluster.ts';
+import { addressOf } from '../src/databases/postgres/address.ts';
+import { RunLock } from '../src/databases/postgres/lock.ts';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
 import { lookAtFacts } from '../src/steps/preflight/conditions.ts';
 import { quoteIdentifier } from '../src/util/sql.ts';
@@ -857,6 +859,36 @@ test('of two runs on one database exactly one gets the lock; the other is told w
   await third.bindByName('blue', name);
   await third.lock();
   await third.end();
+});
+
+test('a lock that is let go between the attempt and the question who has it is taken', async (t) => {
+  const { name } = await subject(t);
+  const [row] = await server.sql<{ oid: number }>(`select oid from pg_database where datname = '${name}'`);
+  const { oid } = row!;
+  const holder = await connectTo(server, 'postgres');
+  t.teardown(() => holder.end().catch(() => undefined));
+  let over = false;
+  const flicker = (async () => {
+    while (!over) {
+      await holder.query(`do $$ begin for i in 1..50 loop
+        perform pg_advisory_lock(${0x6375746f}, ${oid}), pg_sleep(0.001);
+        perform pg_advisory_unlock(${0x6375746f}, ${oid}), pg_sleep(0.001);
+      end loop; end $$`);
+    }
+  })();
+  const address = addressOf(server.url(name), 'flicker');
+  let taken = 0;
+  for (let round = 0; round < 25; round += 1) {
+    try {
+      await (await RunLock.take(address, [oid], 5000)).release();
+      taken += 1;
+    } catch (error) {
+      t.regex((error as Error).message, /: .* from 127\.0\.0\.1 since/);
+    }
+  }
+  over = true;
+  await flicker.catch(() => undefined);
+  t.true(taken > 0);
 });
 
 test('two runs on two databases do not hinder each other', async (t) => {

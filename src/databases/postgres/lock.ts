@@ -64,6 +64,8 @@ async function takeOne(connection: Connection, oid: number, application: string)
   for (const deadline = Date.now() + NOTICE_MS; ; await sleep(200)) {
     const other = await tryOne(connection, oid);
     if (other === 'taken') return;
+    // Whoever had it let it go between the two questions: then it is to be had.
+    if (!other && Date.now() < deadline) continue;
     // A session of a process of this run that died lives on until the server finds out; it is waited for, not ended.
     if (other?.application === application && Date.now() < deadline) continue;
     throw new RefusedError(
