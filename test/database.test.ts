@@ -867,12 +867,13 @@ test('a lock that is let go between the attempt and the question who has it is t
   const { oid } = row!;
   const holder = await connectTo(server, 'postgres');
   t.teardown(() => holder.end().catch(() => undefined));
-  let over = false;
+  const over = new AbortController();
+  const key = `${0x6375746f}, ${oid}`;
   const flicker = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       await holder.query(`do $$ begin for i in 1..50 loop
-        perform pg_advisory_lock(${0x6375746f}, ${oid}), pg_sleep(0.001);
-        perform pg_advisory_unlock(${0x6375746f}, ${oid}), pg_sleep(0.001);
+        perform pg_advisory_lock(${key}), pg_sleep(0.001);
+        perform pg_advisory_unlock(${key}), pg_sleep(0.001);
       end loop; end $$`);
     }
   })();
@@ -886,7 +887,7 @@ test('a lock that is let go between the attempt and the question who has it is t
       t.regex((error as Error).message, /: .* from 127\.0\.0\.1 since/);
     }
   }
-  over = true;
+  over.abort();
   await flicker.catch(() => undefined);
   t.true(taken > 0);
 });
