@@ -868,12 +868,12 @@ test('a lock that is let go between the attempt and the question who has it is t
   const holder = await connectTo(server, 'postgres');
   t.teardown(() => holder.end().catch(() => undefined));
   const over = new AbortController();
-  const key = `${0x6375746f}, ${oid}`;
+  const [space, key] = [0x6375746f, oid];
   const flicker = (async () => {
     while (!over.signal.aborted) {
       await holder.query(`do $$ begin for i in 1..50 loop
-        perform pg_advisory_lock(${key}), pg_sleep(0.001);
-        perform pg_advisory_unlock(${key}), pg_sleep(0.001);
+        perform pg_advisory_lock(${space}, ${key}), pg_sleep(0.001);
+        perform pg_advisory_unlock(${space}, ${key}), pg_sleep(0.001);
       end loop; end $$`);
     }
   })();
