@@ -151,9 +151,9 @@ test('validate: a missing file, a valid playbook, and seven mistakes, each with 
     `version: 2
 name: "a shop"
 blue: postgresql://shop:secret-word@db/shop
-green: postgresql://elsewhere/shop
+green: postgresql://shop:other-word@elsewhere/shop
 clne: { method: template }
-sync: logical
+sync: sometimes
 gate: maybe
 switch: { targets: [database-rename] }
 `,
@@ -167,7 +167,7 @@ switch: { targets: [database-rename] }
   );
   t.deepEqual(places, ['1', '2', '3', '4', '5', '6', '7']);
   t.regex(err, /clone/);
-  t.notRegex(err, /secret-word/);
+  t.notRegex(err, /secret-word|other-word/);
 });
 
 test('an empty folder has no runs, and is left empty', async (t) => {

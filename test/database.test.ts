@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import { Client, type QueryResultRow } from 'pg';
-import type { ClonePlan, WorkControl } from '../src/core/database.ts';
+import type { ClonePlan } from '../src/core/clone.ts';
+import type { WorkControl } from '../src/core/work.ts';
 import type { Facts } from '../src/core/facts.ts';
 import { RefusedError, StepError } from '../src/core/errors.ts';
 import type { LongTransactions } from '../src/core/playbook.ts';
@@ -105,7 +106,7 @@ const outside = async (name: string, on = server): Promise<Record<string, unknow
 async function closeAndPlan({ database }: Subject, green: string): Promise<ClonePlan> {
   const facts = await database.inspect();
   await database.close('blue', end, control);
-  return database.planClone(facts, green, 'auto').plan;
+  return database.planClone(facts, green, { method: 'template', strategy: 'auto', pause: 5000 }).plan;
 }
 
 // close and open
@@ -387,6 +388,7 @@ test('names of 63 bytes fit, and longer ones are found before anything moves', a
   const found = lookAtFacts(facts, {
     names: { blue: name, green: `${name}_green`, previous: `${name}_previous` },
     renames: true,
+    live: undefined,
     longTransactions: end,
   });
   t.deepEqual(
@@ -976,6 +978,7 @@ test('a role that owns blue, may create databases and end sessions is all it tak
 const inputFor = (name: string) => ({
   names: { blue: name, green: `${name}_green`, previous: `${name}_previous` },
   renames: true,
+  live: undefined,
   longTransactions: end,
 });
 

@@ -33,7 +33,9 @@ const isActive = async (what: string): Promise<boolean> =>
 const AWAY = '57P01 57P02 57P03 08000 08003 08006 ECONNREFUSED ECONNRESET ETIMEDOUT EPIPE'.split(' ');
 const PASSING: Readonly<Record<StepKind, readonly string[]>> = {
   preflight: [...AWAY, '53300'],
+  publish: ['55P03', '40P01', '53300'],
   fence: ['55P03', '40P01', '53300'],
+  sync: ['55P03', '40P01', '53300'],
   clone: ['55006', '55P03', '53300'],
   migrate: ['40001', '40P01', '55P03'],
   verify: ['40001', '40P01', '55P03', '53300'],

@@ -94,8 +94,8 @@ switch:
   );
   t.deepEqual(playbook.blue, { kind: 'url', url: '${DATABASE_URL}' });
   t.is(playbook.green, undefined);
-  t.deepEqual(playbook.clone, { method: 'template', strategy: 'auto' });
-  t.is(playbook.sync, 'none');
+  t.deepEqual(playbook.clone, { method: 'template', strategy: 'auto', pause: 5000 });
+  t.deepEqual(playbook.sync, { method: 'none', withoutIdentity: 'refuse' });
   t.deepEqual(playbook.gate, { mode: 'ask', timeout: undefined, otherwise: 'stop' });
   t.deepEqual(playbook.hooks, []);
   t.deepEqual(playbook.retries, { limit: 3, wait: 500 });
@@ -234,9 +234,19 @@ for (const [title, source, expected] of [
     '5:30 verify[0].either.valu: unknown key; did you mean "value"?',
   ],
   [
-    'sync of a later version',
-    `${HEAD}${BLUE}${SWITCH}sync: logical`,
-    '5:7 sync: this version has only "none"; write none, or take the line away',
+    'green on another server without sync',
+    `${HEAD}${BLUE}${SWITCH}green: postgres://h/x`,
+    '5:8 green: a copy on another server must follow blue; write sync: logical',
+  ],
+  [
+    'a dump without sync',
+    `${HEAD}${BLUE}${SWITCH}clone: { method: dump }`,
+    '5:18 clone.method: a dump takes its time while clients write; write sync: logical besides',
+  ],
+  [
+    'a template clone to another server',
+    `${HEAD}${BLUE}${SWITCH}green: postgres://h/x\nsync: logical\nclone: { method: template }`,
+    '7:18 clone.method: a template clone stays on one server; write dump, or take the line away',
   ],
   [
     'a key without a value',
@@ -249,9 +259,9 @@ for (const [title, source, expected] of [
     '2:7 name: must be text; put it in quotes',
   ],
   [
-    'green on another server',
-    `${HEAD}${BLUE}${SWITCH}green: postgres://h/x`,
-    '5:8 green: another server is not supported by this version; write only the name of a database on blue\'s server, as in "shop_green"',
+    'a hook before a phase that a run with sync does not have',
+    `${HEAD}${BLUE}${SWITCH}sync: logical\nhooks: [{ before: fence, run: x }]`,
+    '6:19 hooks[0].before: there is no fence in this run: with sync, blue is fenced in the switch itself',
   ],
   [
     "green is blue's database",

@@ -302,6 +302,7 @@ test('a row written between the count and the closing calls the swap back off, a
     swapBack(reopened, execution, {
       operator: 'test',
       acceptDataLoss: false,
+      to: 'blue',
       async confirm(writes) {
         t.deepEqual(writes, { tables: [], schema: [] });
         await server.sql(`insert into shops values (2001, 'just now')`, ended.shop);

@@ -47,6 +47,7 @@ const context = (more: Partial<TargetContext> = {}): TargetContext => ({
   database: undefined as unknown as Database,
   names,
   renames: false,
+  places: undefined,
   resolve: (text) => text,
   ...more,
 });

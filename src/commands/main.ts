@@ -41,6 +41,7 @@ function createProgram(action: (spec: CommandSpec) => (...words: unknown[]) => P
       // One file each: a list without an end would take the playbook for a file of its own.
       (file: string, others: readonly string[] | undefined) => [...(others ?? []), file],
     )
+    .option('--tools <dir>', 'the folder of pg_dump and pg_restore, when they are not on PATH')
     .option('--no-color', 'print without colours, as NO_COLOR does')
     .exitOverride()
     // What was typed is repeated in an error, and somebody may have typed a connection string.

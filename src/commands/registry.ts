@@ -78,6 +78,16 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('./swap-back.ts'),
   },
   {
+    name: 'switch',
+    summary: 'Make green live once more after a swap back of a run with sync',
+    arguments: optionalRun,
+    options: [
+      yes,
+      { flags: '--accept-data-loss', description: 'go on although the other side cannot hold every row' },
+    ],
+    load: () => import('./switch.ts'),
+  },
+  {
     name: 'retire',
     summary: 'Drop the previous copy of a run',
     arguments: optionalRun,

@@ -76,7 +76,12 @@ async function runPrepared(
         ),
       );
       const driven = { store, journal, drivers, names: plan.names, screen, io, options, signal, stop };
-      const fresh = { live: 'blue' as const, moved: false, outputs: new Map<string, unknown>() };
+      const fresh = {
+        live: 'blue' as const,
+        moved: false,
+        closed: undefined,
+        outputs: new Map<string, unknown>(),
+      };
       return await drive(driven, (ask) => execute({ ...fresh, plan, drivers, journal, screen, signal, ask }));
     } finally {
       await journal.close();

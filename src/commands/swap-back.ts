@@ -1,10 +1,11 @@
-import type { WriteReport } from '../core/database.ts';
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import { fold } from '../journal/fold.ts';
+import type { Side } from '../core/side.ts';
+import type { RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { runText } from '../report/run.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
-import { describeWrites, swapBack } from '../run/swap-back.ts';
+import { swapBack } from '../run/swap-back.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';
@@ -29,25 +30,39 @@ async function swapBackRun(
   io: CommandIo,
 ): Promise<ExitCode> {
   const chosen = await chooseRun(store, named, { to: 'swap back', phases: PHASES });
+  return swapTo('blue', chosen, store, options, io);
+}
+
+/** Makes the side live that is not, for the two commands that do it: there is one protocol for both ways. */
+export async function swapTo(
+  to: Side,
+  chosen: RunState,
+  store: JournalStore,
+  options: SwapBackOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const phases = [to === 'blue' ? 'completed' : 'swapped back', 'swapping back'] as const;
+  const word = to === 'blue' ? 'swap-back' : 'switch';
   if (!options.yes && !io.interactive) {
-    throw new RefusedError('a swap back asks first, and there is no terminal to ask at', {
-      hint: `cutover swap-back ${chosen.run}${options.acceptDataLoss ? ' --accept-data-loss' : ''} --yes`,
+    throw new RefusedError(`a ${word.replace('-', ' ')} asks first, and there is no terminal to ask at`, {
+      hint: `cutover ${word} ${chosen.run}${options.acceptDataLoss ? ' --accept-data-loss' : ''} --yes`,
     });
   }
   return withSignals(io.err, async (signal) => {
-    const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
+    const reopened = await reopen(store, chosen.run, phases, await surroundingsOf(options));
     try {
       const execution = executionOf(reopened, new LineScreen((line) => io.err(line)), signal);
       const { ms, leftBehind } = await swapBack(reopened, execution, {
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
+        to,
         confirm: (found) => confirm(found, options, io, signal),
       });
       const state = fold(await reopened.journal.read());
       const how =
         ms === undefined
           ? 'The swap back had come through already.'
-          : `Swapped back in ${formatDuration(ms)}.`;
+          : `${to === 'blue' ? 'Swapped back' : 'Switched'} in ${formatDuration(ms)}.`;
       io.err(`${how} ${describeLoss(leftBehind)}\n`);
       io.err(runText(state, nextFor(state), io.errStyle));
       return EXIT.done;
@@ -58,13 +73,13 @@ async function swapBackRun(
 }
 
 async function confirm(
-  writes: WriteReport,
+  leftBehind: readonly string[],
   options: SwapBackOptions,
   io: CommandIo,
   signal: AbortSignal,
 ): Promise<boolean> {
-  io.err(describeLoss(describeWrites(writes)));
-  return options.yes === true || askYesNo('Swap back now? The previous copy becomes live', signal);
+  io.err(describeLoss(leftBehind));
+  return options.yes === true || askYesNo('Go on now? The previous copy becomes live', signal);
 }
 
 function describeLoss(lines: readonly string[]): string {

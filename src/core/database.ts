@@ -1,8 +1,11 @@
-import type { Facts, Mark, Setting } from './facts.ts';
+import type { ClonePlan, PlannedClone } from './clone.ts';
+import type { Facts } from './facts.ts';
+import type { Mark } from './mark.ts';
+import type { WorkControl } from './work.ts';
 import type { Reader } from './catalog.ts';
+import type { Live } from './live.ts';
 import type { MigrationTarget } from './migrator.ts';
-import type { Estimate } from '../util/units.ts';
-import type { LongTransactions, Playbook } from './playbook.ts';
+import type { CloneOptions, LongTransactions } from './playbook.ts';
 import type { Side } from './side.ts';
 
 /** The databases of a run by name, as planned. */
@@ -50,27 +53,23 @@ export interface Baseline {
   readonly fingerprint: string;
 }
 
-export interface WorkControl {
-  readonly signal: AbortSignal;
-  progress(
-    done: number,
-    total: number,
-    unit: 'bytes' | 'tables' | 'statements' | 'sessions',
-    note?: string,
-  ): void;
-}
-
 /**
  * A database server that holds blue and its copy, as seen by one run. Sides are found by object id, which a
  * rename does not change; names are what people read.
  */
 export interface Database {
-  inspect(): Promise<Facts>;
+  /** Both sides are on one server. */
+  readonly together: boolean;
+  /** Following one side by the other. */
+  readonly live: Live;
+
+  /** `live` also reads what following blue rests on. */
+  inspect(options?: { readonly live: boolean }): Promise<Facts>;
   /** Whether the server has a database of this name. */
   has(name: string): Promise<boolean>;
 
   /** What a clone will execute, and how. Pure: the same facts give the same statements. */
-  planClone(facts: Facts, green: string, strategy: Playbook['clone']['strategy']): PlannedClone;
+  planClone(facts: Facts, green: string, options: CloneOptions): PlannedClone;
   /** What closing a database will execute, for the plan. */
   planClose(name: string): string[];
   /** What a rename will execute, for the plan. */
@@ -121,29 +120,6 @@ export interface Database {
   migrationTarget(side: Side): Promise<MigrationTarget>;
   /** Connection string to a side for child processes; secret. */
   url(side: Side): Promise<string>;
-  /** `host:port`, for comparing with what an application's connection string says. */
-  readonly address: { readonly host: string; readonly port: number };
   /** Gives back the lock and closes all connections. */
   end(): Promise<void>;
-}
-
-export interface PlannedClone {
-  readonly plan: ClonePlan;
-  readonly does: readonly string[];
-  /** Why it is done this way. */
-  readonly reason: string;
-  readonly estimate: Estimate;
-}
-
-/** The statements of a clone, in the three moments in which they run. */
-export interface ClonePlan {
-  readonly from: string;
-  /** Name that carries the run's id, so that a copy is known as ours from its first instant. */
-  readonly interim: string;
-  readonly name: string;
-  readonly create: string;
-  /** Everything that a template leaves behind, executed when the copy has its name. */
-  readonly carry: readonly string[];
-  /** Settings of the application's own (`app.jwt_secret`): their values are read at the clone, and stored nowhere. */
-  readonly unseen: readonly Pick<Setting, 'role' | 'name'>[];
 }

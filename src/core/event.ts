@@ -68,14 +68,26 @@ export type EventBody =
       readonly by: string;
     }
   /** Written before the first target flips; and once more, the other way, if the flips had to be put back. */
-  | { readonly type: 'ownership-moved'; readonly from: Side; readonly to: Side }
+  | {
+      readonly type: 'ownership-moved';
+      readonly from: Side;
+      readonly to: Side;
+      /** `SideState.version` of both sides, closed as they were; nobody can have written while they are the same. */
+      readonly closed?: Readonly<Record<Side, string>>;
+    }
   | {
       readonly type: 'run-finished';
       readonly outcome: RunOutcome;
       readonly exit: number;
       readonly error?: ErrorRecord;
     }
-  | { readonly type: 'swap-back-started'; readonly operator: string; readonly acceptDataLoss: boolean }
+  | {
+      readonly type: 'swap-back-started';
+      readonly operator: string;
+      readonly acceptDataLoss: boolean;
+      /** Blue unless said; green when a run that follows is switched once more. */
+      readonly to?: Side;
+    }
   /** Green is closed, and what was written there since the switch is counted; a line each. */
   | { readonly type: 'swap-back-counted'; readonly leftBehind: readonly string[] }
   | {

@@ -1,3 +1,6 @@
+import type { LiveFacts } from './live-facts.ts';
+import type { Mark } from './mark.ts';
+
 /** A session that is connected to a database, as a person would recognise it. */
 export interface SessionInfo {
   readonly pid: number;
@@ -51,6 +54,14 @@ export interface Facts {
     readonly privileges: readonly Privilege[] | undefined;
     readonly settings: readonly Setting[];
     readonly fingerprint: string;
+    /** How the database sorts and compares. */
+    readonly locale: {
+      readonly encoding: string;
+      readonly collate: string;
+      readonly ctype: string;
+      readonly provider: 'libc' | 'icu' | 'builtin';
+      readonly locale: string | undefined;
+    };
   };
   /** Objects on blue that the preflight has an opinion on: names, ready to print. */
   readonly objects: {
@@ -70,6 +81,8 @@ export interface Facts {
     readonly backgroundExtensions: readonly string[];
   };
   readonly sessions: readonly SessionInfo[];
+  /** Only for a run that follows blue. */
+  readonly live?: LiveFacts | undefined;
   /** All databases of the server, with the mark they carry, if it is ours. */
   readonly databases: readonly {
     readonly name: string;
@@ -93,11 +106,4 @@ export interface Setting {
   readonly value: string;
   /** Only a superuser may set it. */
   readonly restricted: boolean;
-}
-
-/** Ties a database to the run that made it or set it aside; kept as its comment. */
-export interface Mark {
-  readonly run: string;
-  /** `copy`: made by the run and not live. `previous`: was live before the run's last switch. */
-  readonly as: 'copy' | 'previous';
 }

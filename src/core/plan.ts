@@ -2,8 +2,28 @@ import type { Names } from './database.ts';
 import type { Estimate } from '../util/units.ts';
 import type { DriverUse } from './driver.ts';
 import type { Finding } from './check.ts';
-import type { BlueSource, Expectations, Limits, LongTransactions, Retries } from './playbook.ts';
+import type { FollowPlan } from './live.ts';
+import type {
+  BlueSource,
+  CloneOptions,
+  Expectations,
+  Limits,
+  LongTransactions,
+  Pause,
+  Retries,
+} from './playbook.ts';
 import type { StepKind } from './step-kind.ts';
+
+/** How a run follows blue while clients write. */
+export interface LivePlan {
+  readonly follow: FollowPlan;
+  /** Tables whose rows replication does not carry. */
+  readonly unfollowed: readonly string[];
+  readonly clone: Pick<CloneOptions, 'method' | 'pause'> & { readonly estimateMs: number };
+  readonly pause: Pause;
+  /** Green's server, when it is another one. */
+  readonly green: { readonly url: string; readonly identifier: string } | undefined;
+}
 
 export interface PlannedStep {
   /** Stable within the run; the journal refers to it. */
@@ -40,6 +60,8 @@ export interface Plan {
   };
   readonly names: Names;
   readonly renames: boolean;
+  /** Undefined when blue is closed from the fence to the switch. */
+  readonly live: LivePlan | undefined;
   readonly expect: Expectations;
   readonly longTransactions: LongTransactions;
   readonly retries: Retries;

@@ -24,6 +24,30 @@ export interface Expectations {
   readonly changed: readonly string[];
 }
 
+/** How writes on blue reach green after the clone. */
+export interface Sync {
+  /** `none`: blue is closed to clients meanwhile. `logical`: logical replication, and clients go on. */
+  readonly method: 'none' | 'logical';
+  /** What is done about tables whose rows replication cannot tell apart: `full` gives them REPLICA IDENTITY FULL. */
+  readonly withoutIdentity: 'refuse' | 'full';
+}
+
+export interface CloneOptions {
+  /** `template`: CREATE DATABASE … TEMPLATE on blue's server. `dump`: pg_dump | pg_restore, to any server. */
+  readonly method: 'template' | 'dump';
+  readonly strategy: 'auto' | 'wal-log' | 'file-copy';
+  /** Milliseconds for which clients may be held while a template clone is made and blue is followed. */
+  readonly pause: number;
+}
+
+/** How long clients may be held by the switch of a run that follows blue, in milliseconds. */
+export interface Pause {
+  readonly budget: number;
+  /** How often the switch is tried again when the budget ran out. */
+  readonly retries: number;
+  readonly wait: number;
+}
+
 export interface LongTransactions {
   /** Milliseconds. */
   readonly wait: number;
@@ -84,8 +108,10 @@ export interface Playbook {
   readonly blue: BlueSource;
   /** Name of the copy on blue's server; undefined gives blue's name with `_green` behind it. */
   readonly green: string | undefined;
-  readonly clone: { readonly method: 'template'; readonly strategy: 'auto' | 'wal-log' | 'file-copy' };
-  readonly sync: 'none';
+  /** Connection string of green's server with `${NAME}` references; undefined for blue's own server. */
+  readonly greenUrl: string | undefined;
+  readonly clone: CloneOptions;
+  readonly sync: Sync;
   readonly migrate: readonly DriverUse[];
   readonly verify: readonly DriverUse[];
   readonly expect: Expectations;
@@ -96,5 +122,6 @@ export interface Playbook {
   readonly switch: {
     readonly targets: readonly DriverUse[];
     readonly longTransactions: LongTransactions;
+    readonly pause: Pause;
   };
 }

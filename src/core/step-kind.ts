@@ -1,9 +1,11 @@
 /** What a step of a plan can be. */
 export type StepKind =
   | 'preflight'
+  | 'publish'
   | 'fence'
   | 'clone'
   | 'migrate'
+  | 'sync'
   | 'verify'
   | 'gate'
   | 'switch'

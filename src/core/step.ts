@@ -30,6 +30,10 @@ export interface StepContext {
   progress(done: number, total: number, unit: string, note?: string): void;
   /** Durable when the promise settles. */
   record(event: EventBody): Promise<void>;
+  /** Tells that the step is tried again after `waitMs`. */
+  retrying(attempt: number, waitMs: number, error: unknown): Promise<void>;
+  /** Both sides as they were when ownership moved, of the latest time. */
+  closedAtMove(): Readonly<Record<Side, string>> | undefined;
   /** Asks whoever may answer; `by` is who did. */
   ask(question: string, limit: GateLimit): Promise<{ answer: 'go' | 'stop'; by: string }>;
   /** Preflight facts, read anew. */

@@ -12,6 +12,20 @@ export interface Target {
   prepare(from: Side, to: Side): Promise<void>;
   /** Compare-and-set: points from `from` to `to`, or throws and leaves it as it was. Repeatable. */
   switch(from: Side, to: Side): Promise<void>;
+  /** Where clients can be held between two of their transactions. */
+  readonly hold?: Hold;
+  /** Closes what it has open. */
+  end?(): Promise<void>;
+}
+
+/** Clients wait, and notice nothing but that. */
+export interface Hold {
+  /** Everything that can be done before clients wait. */
+  ready(): Promise<void>;
+  /** Resolves when no client is in a transaction; rejects when the signal fires first. `release` must follow. */
+  pause(signal: AbortSignal): Promise<void>;
+  /** Clients go on; also after a process that died. Repeatable; says whether they were held. */
+  release(): Promise<boolean>;
 }
 
 export interface TargetContext {
@@ -21,4 +35,6 @@ export interface TargetContext {
   /** The run renames databases: the live side is always found under blue's name. */
   readonly renames: boolean;
   readonly resolve: Resolve;
+  /** Where the sides' servers are, when they are two. */
+  readonly places: Readonly<Record<Side, { readonly host: string; readonly port: string }>> | undefined;
 }

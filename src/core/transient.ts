@@ -24,15 +24,17 @@ const AWAY = {
 
 /**
  * What may be tried again, by the kind of step and SQLSTATE or errno. A step stands here only if running it once more
- * after this failure cannot do anything twice: the preflight touches nothing; a fence and a verification begin from
- * wherever the doors are; a clone drops what an attempt before it left; the server rolled back a migration's
+ * after this failure cannot do anything twice: the preflight touches nothing; a fence, a publication, a
+ * follower and a verification begin from wherever things are; a clone drops what an attempt before it left; the server rolled back a migration's
  * transaction. A switch, a gate, a hook and what comes after the switch are never tried again.
  */
 const PASSING: Readonly<Record<StepKind, Readonly<Record<string, string>>>> = {
   preflight: { ...AWAY, ...CROWD },
+  publish: { ...LOCKS, ...CROWD },
   fence: { ...LOCKS, ...CROWD },
   clone: { '55006': 'somebody slipped into blue', '55P03': LOCKS['55P03'], ...CROWD },
   migrate: { '40001': 'a serialization failure', ...LOCKS },
+  sync: { ...LOCKS, ...CROWD },
   verify: { '40001': 'a serialization failure', ...LOCKS, ...CROWD },
   gate: {},
   switch: {},

@@ -1,57 +1,16 @@
-import type { Finding } from '../core/check.ts';
-import type { ErrorRecord, Event, RunOutcome } from '../core/event.ts';
-import type { Plan } from '../core/plan.ts';
-import type { Side } from '../core/side.ts';
+import type { Event } from '../core/event.ts';
+import { afterwards } from './afterwards.ts';
+import {
+  illegal,
+  IllegalTransitionError,
+  require,
+  type RunState,
+  type StepPhase,
+  type StepState,
+} from './state.ts';
 
-export type RunPhase =
-  | 'running'
-  | 'unwinding'
-  | RunOutcome
-  | 'swapping back'
-  | 'swapped back'
-  | 'retiring'
-  | 'retired';
-
-/** `again`: was begun by a process that died, and is to be executed once more. */
-export type StepPhase =
-  | 'waiting'
-  | 'again'
-  | 'running'
-  | 'done'
-  | 'failed'
-  | 'undoing'
-  | 'undone'
-  | 'undo failed';
-
-export interface StepState {
-  readonly phase: StepPhase;
-  readonly startedAt?: string;
-  readonly ms?: number;
-  readonly output?: unknown;
-  readonly error?: ErrorRecord;
-  readonly findings: readonly Finding[];
-}
-
-/** What the journal says about a run. Never stored: always folded anew from the events. */
-export interface RunState {
-  readonly run: string;
-  readonly plan: Plan;
-  readonly phase: RunPhase;
-  /** The side that the targets point at, as far as the journal knows. */
-  readonly live: Side;
-  readonly operator: string;
-  /** Who went on with the run after a process of it had died. */
-  readonly resumed: readonly { readonly at: string; readonly operator: string }[];
-  readonly startedAt: string;
-  readonly endedAt: string | undefined;
-  readonly exit: number | undefined;
-  readonly error: ErrorRecord | undefined;
-  readonly steps: Readonly<Record<string, StepState>>;
-  readonly switchedAt: string | undefined;
-  readonly retired: string | undefined;
-  /** What a swap back left in the copy that was live. */
-  readonly leftBehind: readonly string[];
-}
+export { IllegalTransitionError } from './state.ts';
+export type { RunPhase, RunState, StepPhase, StepState } from './state.ts';
 
 /** Folds a run's events. Throws IllegalTransitionError on an order of events that cannot be. */
 export function fold(events: readonly Event[]): RunState {
@@ -74,13 +33,18 @@ export function fold(events: readonly Event[]): RunState {
     switchedAt: undefined,
     retired: undefined,
     leftBehind: [],
+    closed: undefined,
+    heading: 'blue',
   };
   return rest.reduce(transition, created);
 }
 
-export class IllegalTransitionError extends Error {
-  override readonly name = 'IllegalTransitionError';
-}
+const moved = (state: RunState, { to, closed, at }: Event & { type: 'ownership-moved' }): RunState => ({
+  ...state,
+  live: to,
+  closed,
+  switchedAt: to === 'green' ? at : state.switchedAt,
+});
 
 /** Every legal transition of a run, in one place. */
 export function transition(state: RunState, event: Event): RunState {
@@ -134,7 +98,7 @@ export function transition(state: RunState, event: Event): RunState {
     case 'ownership-moved':
       require(state, event, ['running', 'unwinding', 'swapping back']);
       if (state.live !== event.from) throw illegal(state, event);
-      return { ...state, live: event.to, switchedAt: event.to === 'green' ? event.at : state.switchedAt };
+      return moved(state, event);
     case 'run-finished':
       require(state, event, ['running', 'unwinding', 'stuck']);
       return {
@@ -179,38 +143,6 @@ function resumed(state: RunState, event: Extract<Event, { type: 'run-resumed' }>
   };
 }
 
-type LaterEvent = Extract<Event, { type: `swap-back-${string}` | `retire-${string}` }>;
-
-function afterwards(state: RunState, event: LaterEvent): RunState {
-  switch (event.type) {
-    case 'swap-back-started':
-      require(state, event, ['completed', 'swapping back']);
-      return { ...state, phase: 'swapping back', error: undefined };
-    case 'swap-back-counted':
-      require(state, event, ['swapping back']);
-      return { ...state, leftBehind: event.leftBehind };
-    case 'swap-back-finished':
-      require(state, event, ['swapping back']);
-      if (state.live !== 'blue') throw illegal(state, event);
-      return { ...state, phase: 'swapped back', endedAt: event.at, leftBehind: event.leftBehind };
-    case 'swap-back-failed':
-      require(state, event, ['swapping back']);
-      // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.
-      return event.settled
-        ? { ...state, phase: 'completed', error: event.error, leftBehind: [] }
-        : { ...state, phase: 'swapping back', error: event.error };
-    case 'retire-started':
-      require(state, event, ['completed', 'swapped back', 'retiring']);
-      return { ...state, phase: 'retiring', error: undefined };
-    case 'retire-finished':
-      require(state, event, ['retiring']);
-      return { ...state, phase: 'retired', retired: event.database, endedAt: event.at };
-    case 'retire-failed':
-      require(state, event, ['retiring']);
-      return { ...state, phase: state.live === 'green' ? 'completed' : 'swapped back', error: event.error };
-  }
-}
-
 function withStep(
   state: RunState,
   event: Event,
@@ -221,15 +153,4 @@ function withStep(
   const step = state.steps[id];
   if (!step || !from.includes(step.phase)) throw illegal(state, event, step?.phase);
   return { ...state, steps: { ...state.steps, [id]: { ...step, ...change } } };
-}
-
-function require(state: RunState, event: Event, phases: readonly RunPhase[]): void {
-  if (!phases.includes(state.phase)) throw illegal(state, event);
-}
-
-function illegal(state: RunState, event: Event, step?: string): IllegalTransitionError {
-  const where = 'step' in event ? ` of step ${event.step}${step ? `, which is ${step}` : ''}` : '';
-  return new IllegalTransitionError(
-    `event ${event.seq}, ${event.type}${where}, cannot follow: the run is ${state.phase}`,
-  );
 }

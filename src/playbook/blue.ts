@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.ts';
 import { databaseName, embedded } from './definition.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
 import { literalOf } from './values/interpolate.ts';
-import { quoted, type Place } from './text/mistakes.ts';
+import { quoted, type KeyPath, type Place } from './text/mistakes.ts';
 import { holdsPassword } from './values/secrets.ts';
 import { nearest } from './text/suggest.ts';
 import type { MapTree, Scalar, Tree } from './text/tree.ts';
@@ -52,16 +52,21 @@ export function readBlue(
     return { source: { kind: 'embedded', database, stay: false }, database };
   }
   const { value: url } = tree;
-  const database = databaseOfUrl(tree, url, reading);
+  const database = databaseOfUrl(tree, ['blue'], url, reading);
   return database === undefined ? undefined : { source: { kind: 'url', url }, database };
 }
 
-function databaseOfUrl(tree: Scalar, raw: string, reading: Reading): string | undefined {
-  const refuse = (message: string): undefined =>
-    reading.mistakes.add(tree.place, ['blue'], message) as undefined;
+/** The database that a connection string names; undefined after it has added the mistakes. */
+export function databaseOfUrl(
+  tree: Scalar,
+  path: KeyPath,
+  raw: string,
+  reading: Reading,
+): string | undefined {
+  const refuse = (message: string): undefined => reading.mistakes.add(tree.place, path, message) as undefined;
   if (holdsPassword(raw)) return refuse(PASSWORD);
   // What an application's DATABASE_URL says of its own driver (`postgresql+psycopg2://`) is nothing to us.
-  const url = withoutDriver(String(evaluate(tree, ['blue'], reading, { secret: new Set([tree]) })));
+  const url = withoutDriver(String(evaluate(tree, path, reading, { secret: new Set([tree]) })));
   if (reading.broken.has(tree)) return undefined;
   const subject = raw.includes('${') ? 'the value behind the reference' : 'this';
   if (!/^postgres(?:ql)?:\/\//i.test(url)) {

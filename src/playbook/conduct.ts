@@ -7,7 +7,7 @@ const LONGEST_MS = 7 * 24 * 3600 * 1000;
 const HOUR_MS = 3600 * 1000;
 
 /** A time limit: more than nothing, at most a week. */
-const limit = () =>
+export const limit = () =>
   duration().refine((ms) => ms > 0 && ms <= LONGEST_MS, {
     error: 'must be more than nothing, and at most 7d',
   });
@@ -16,7 +16,18 @@ const limit = () =>
 const pause = () =>
   duration().refine((ms) => ms > 0 && ms <= HOUR_MS, { error: 'must be more than nothing, and at most 1h' });
 
-export const PHASES = ['preflight', 'fence', 'clone', 'migrate', 'verify', 'gate', 'switch', 'keep'] as const;
+export const PHASES = [
+  'preflight',
+  'publish',
+  'fence',
+  'clone',
+  'migrate',
+  'sync',
+  'verify',
+  'gate',
+  'switch',
+  'keep',
+] as const;
 
 const phase = (when: string) =>
   z

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
-import { conduct } from './conduct.ts';
+import { conduct, limit } from './conduct.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
 export interface Registries {
@@ -14,6 +14,7 @@ export interface Registries {
 /** The parts that are validated by hand, entry by entry; the JSON Schema describes them in full. */
 export interface Slots {
   readonly blue: z.ZodType;
+  readonly green: z.ZodType;
   readonly migrator: z.ZodType;
   readonly check: z.ZodType;
   readonly target: z.ZodType;
@@ -24,20 +25,16 @@ export const VERIFY_BY_DEFAULT = ['schema', 'row-counts', 'checksums', 'sequence
 const missing = (what: string, otherwise?: string) => (issue: { input: unknown }) =>
   issue.input === undefined ? `missing; write ${what}` : otherwise;
 
-const only = <const T extends string>(value: T) =>
-  z.literal(value, { error: `this version has only "${value}"; write ${value}, or take the line away` });
-
 const NAME = /^[A-Za-z0-9._-]{1,40}$/;
 const DATABASE = /^[^\p{Cc}]+$/u;
 
-/** A plain database name on blue's server. */
+/** A plain database name. */
 export const databaseName = () =>
   z.string().superRefine((name, context) => {
     if (/:\/\/|^\s*\w+\s*=/.test(name)) {
       context.addIssue({
         code: 'custom',
-        message:
-          'another server is not supported by this version; write only the name of a database on blue\'s server, as in "shop_green"',
+        message: 'write only the name of a database, as in "shop_green"',
       });
     } else if (!DATABASE.test(name) || Buffer.byteLength(name) > 63) {
       context.addIssue({
@@ -96,6 +93,16 @@ const switchover = (target: z.ZodType) =>
           })
           .prefault({})
           .describe('How long the switch waits for open transactions, and what it does then.'),
+        'pause-budget': limit()
+          .prefault('1s')
+          .describe('With sync: how long clients may be held; when it runs out, everything is put back.'),
+        'pause-retries': z
+          .strictObject({
+            limit: z.int().min(0).max(100).prefault(3).describe('How often the switch is tried again.'),
+            wait: limit().prefault('10s').describe('How long clients go on in between.'),
+          })
+          .prefault({})
+          .describe('With sync: what happens when the pause budget has run out.'),
       },
       { error: missing('switch: { targets: [ … ] }') },
     )
@@ -110,7 +117,7 @@ export const embedded = () =>
   });
 
 /** Every key of a playbook, in the order in which people write them. */
-export const definition = ({ blue, migrator, check, target }: Slots) =>
+export const definition = ({ blue, green, migrator, check, target }: Slots) =>
   z.strictObject({
     version: z
       .literal(1, { error: missing('version: 1', 'must be 1, the only version of playbooks so far') })
@@ -120,19 +127,39 @@ export const definition = ({ blue, migrator, check, target }: Slots) =>
       .regex(NAME, { error: 'must be 1 to 40 letters, digits, ".", "_" or "-"' })
       .describe('Names the cutover in reports; letters, digits, ".", "_" and "-".'),
     blue,
-    green: databaseName()
-      .optional()
-      .describe("The copy's name on blue's server; default: blue's name with _green behind it."),
+    green,
     clone: z
       .strictObject({
-        method: only('template').prefault('template'),
+        method: z
+          .enum(['template', 'dump'])
+          .optional()
+          .describe(
+            "template: on blue's server (the default there). dump: pg_dump | pg_restore, to any server.",
+          ),
         strategy: z.enum(['auto', 'wal-log', 'file-copy']).prefault('auto'),
+        pause: limit()
+          .prefault('5s')
+          .describe('With sync: how long clients may be held while a template clone is made.'),
       })
       .prefault({})
       .describe('How the copy is made.'),
-    sync: only('none')
+    sync: z
+      .union([
+        z.enum(['none', 'logical']),
+        z.strictObject({
+          method: z.literal('logical'),
+          'without-identity': z
+            .enum(['refuse', 'full'])
+            .prefault('refuse')
+            .describe(
+              'Tables without a key: refuse, or give them REPLICA IDENTITY FULL for the time of the run.',
+            ),
+        }),
+      ])
       .prefault('none')
-      .describe('How writes on blue reach green after the clone: none, blue is closed to clients meanwhile.'),
+      .describe(
+        'How writes on blue reach green after the clone. none: blue is closed to clients meanwhile; logical: they go on, and logical replication brings their writes over.',
+      ),
     migrate: z
       .array(migrator)
       .nullable()

@@ -11,6 +11,14 @@ interface Written {
   readonly timeout: number;
 }
 
+/** Why a phase is not part of a run. */
+const WHY: Partial<Record<Hook['phase'], string>> = {
+  gate: 'the gate is open, and nobody is asked',
+  fence: 'with sync, blue is fenced in the switch itself',
+  publish: 'nothing follows blue, since sync is none',
+  sync: 'nothing follows blue, since sync is none',
+};
+
 const items = (tree: Tree | undefined): readonly Tree[] => (tree?.kind === 'list' ? tree.items : []);
 
 const part = (tree: Tree, key: string): Tree | undefined =>
@@ -39,11 +47,10 @@ export function readHooks(
     const when = hook.before === undefined ? ('after' as const) : ('before' as const);
     const phase = (hook.before ?? hook.after)!;
     if (!has(phase)) {
-      const why = phase === 'gate' ? 'the gate is open, and nobody is asked' : 'nothing is migrated';
       mistakes.add(
         (part(item, when) ?? item).place,
         ['hooks', index, when],
-        `there is no ${phase} in this run: ${why}`,
+        `there is no ${phase} in this run: ${WHY[phase] ?? 'nothing is migrated'}`,
       );
     }
     return [{ when, phase, run, undo, timeout, at: mistakes.where(item.place) }];

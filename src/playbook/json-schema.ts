@@ -7,6 +7,7 @@ import { strictly } from './validate.ts';
 export function playbookJsonSchema(registries: Registries): Record<string, unknown> {
   const playbook = definition({
     blue: blue(),
+    green: green(),
     migrator: oneOf(registries.migrators),
     check: oneOf(registries.checks),
     target: oneOf(registries.targets),
@@ -22,6 +23,14 @@ const blue = () =>
       z.strictObject({ embedded: embedded().nullable() }).describe('An embedded server with options.'),
     ])
     .describe('The database that is live now.');
+
+const green = () =>
+  z
+    .string()
+    .optional()
+    .describe(
+      "The copy: a name on blue's server (default: blue's name with _green behind it), or with sync a connection string to another server, without its password: ${GREEN_URL}.",
+    );
 
 /** An entry of a list of drivers: a one-key map, or the bare name where the driver allows it. */
 function oneOf(registry: Registry<never, unknown>): z.ZodType {

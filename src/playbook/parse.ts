@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { DriverUse } from '../core/driver.ts';
-import type { Hook, Playbook } from '../core/playbook.ts';
+import type { Gate, Hook, Playbook, Sync } from '../core/playbook.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
+import { readGreen } from './green.ts';
+import { readClone, readSwitch, readSync } from './sync.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
 import { hookLines, readGate, readHooks } from './hooks.ts';
@@ -53,10 +55,16 @@ function readPlaybook(
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
   const targets = at(root, ['switch', 'targets']);
-  const byHand = [at(root, ['blue']), at(root, ['migrate']), at(root, ['verify']), targets];
+  const byHand = [
+    at(root, ['blue']),
+    at(root, ['green']),
+    at(root, ['migrate']),
+    at(root, ['verify']),
+    targets,
+  ];
   const slot = z.unknown();
   const basics = validate(
-    definition({ blue: slot.optional(), migrator: slot, check: slot, target: slot }),
+    definition({ blue: slot.optional(), green: slot.optional(), migrator: slot, check: slot, target: slot }),
     root,
     [],
     reading,
@@ -77,34 +85,45 @@ function readPlaybook(
     verify: readUses(at(root, ['verify']), ['verify'], checks) ?? defaultChecks(beginning(root), checks),
     targets: readUses(targets, ['switch', 'targets'], list('target', registries.targets)),
   };
-  if (!basics || !blue) return undefined;
-  if (basics.green === blue.database) {
-    const place = at(root, ['green'])?.place ?? beginning(root);
-    reading.mistakes.add(place, ['green'], "is blue's own database; the copy needs a name of its own");
-  }
-  const { version, name, green, clone, sync, expect, retries } = basics;
+  const green = readGreen(root, reading);
+  if (!basics || !blue || !green) return undefined;
+  const { version, name, expect, retries } = basics;
+  const sync = readSync(basics.sync);
+  const refuse = (keys: string[], message: string): void =>
+    reading.mistakes.add(at(root, keys)?.place ?? beginning(root), keys, message);
+  const clone = readClone(basics.clone, sync, green, refuse);
+  if (green.url === undefined && green.name === blue.database)
+    refuse(['green'], "is blue's own database; the copy needs a name of its own");
   const gate = readGate(basics.gate);
   const { connect, lock, statement, ...steps } = basics.limits;
-  const has = (phase: Hook['phase']): boolean =>
-    !(phase === 'gate' && gate.mode === 'open') && !(phase === 'migrate' && uses.migrate?.length === 0);
+  const missing = missingPhases(sync, gate, uses.migrate?.length === 0);
   return {
     version,
     name,
     file,
     folder,
     blue: blue.source,
-    green,
+    green: green.name,
+    greenUrl: green.url,
     clone,
     sync,
     migrate: uses.migrate ?? [],
     verify: uses.verify,
     expect,
     gate,
-    hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), has, reading),
+    hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
     retries,
     limits: { connect, lock, statement, steps },
-    switch: { targets: uses.targets ?? [], longTransactions: basics.switch['long-transactions'] },
+    switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
   };
+}
+
+/** Phases that a run of this playbook does not have. */
+function missingPhases(sync: Sync, gate: Gate, nothingToMigrate: boolean): ReadonlySet<Hook['phase']> {
+  const missing = new Set<Hook['phase']>(sync.method === 'logical' ? ['fence'] : ['publish', 'sync']);
+  if (gate.mode === 'open') missing.add('gate');
+  if (nothingToMigrate) missing.add('migrate');
+  return missing;
 }
 
 function at(tree: Tree, path: readonly string[]): Tree | undefined {

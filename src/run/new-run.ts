@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Finding } from '../core/check.ts';
 import type { Facts } from '../core/facts.ts';
-import type { Plan } from '../core/plan.ts';
+import type { LivePlan, Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
 import { lookAtChecks, lookAtFacts } from '../steps/preflight/conditions.ts';
@@ -25,7 +25,7 @@ export const prepareRun = (...args: Parameters<typeof prepare>): Promise<Prepare
 
 async function prepare(playbook: Playbook, around: Surroundings, lock: boolean): Promise<PreparedRun> {
   const run = newRunId(new Date());
-  const server = await openServer(playbook.blue, run, around, playbook.limits);
+  const server = await openServer(playbook.blue, run, around, playbook.limits, playbook.greenUrl);
   try {
     await server.database.bindByName('blue', server.blue);
     if (lock) await server.database.lock();
@@ -58,17 +58,21 @@ async function planRun(
     },
     around,
   );
-  const facts = await database.inspect();
+  const facts = await database.inspect({ live: playbook.sync.method === 'logical' });
+  const clone = database.planClone(facts, names.green, playbook.clone);
+  const live = await planLive(playbook, facts, database, clone.estimate.ms);
   const plan = buildPlan(playbook, {
     run,
     createdAt: new Date().toISOString(),
     facts,
     names,
     findings: withoutEchoes([
-      ...findingsOf(facts, playbook, { names, renames }),
+      ...findingsOf(facts, playbook, { names, renames, live }),
       ...(await lookAtTargets(drivers.targets)),
     ]),
-    clone: database.planClone(facts, names.green, playbook.clone.strategy),
+    clone,
+    live,
+    follows: live && database.live.describe(live.follow),
     close: { blue: database.planClose(names.blue), green: database.planClose(names.green) },
     migrators: await planMigrators(playbook, drivers, facts),
     checks: playbook.verify.map((use, index) => ({ use, does: drivers.checks[index]!.check.describe() })),
@@ -80,10 +84,33 @@ async function planRun(
   return { plan, drivers };
 }
 
-const findingsOf = (facts: Facts, playbook: Playbook, plan: Pick<Plan, 'names' | 'renames'>): Finding[] => [
+const findingsOf = (
+  facts: Facts,
+  playbook: Playbook,
+  plan: Pick<Plan, 'names' | 'renames' | 'live'>,
+): Finding[] => [
   ...lookAtFacts(facts, { ...plan, longTransactions: playbook.switch.longTransactions }),
   ...lookAtChecks(playbook.verify),
 ];
+
+/** How blue is followed, when it is. */
+async function planLive(
+  playbook: Playbook,
+  facts: Facts,
+  { live }: OpenServer['database'],
+  estimateMs: number,
+): Promise<LivePlan | undefined> {
+  const { sync, clone, greenUrl, expect } = playbook;
+  if (sync.method === 'none' || !facts.live) return undefined;
+  return {
+    follow: await live.plan(sync, expect.dropped, facts.blue.connectionLimit),
+    unfollowed: facts.live.tables.filter(({ logged }) => !logged).map(({ name }) => name),
+    clone: { method: clone.method, pause: clone.pause, estimateMs },
+    pause: playbook.switch.pause,
+    green:
+      greenUrl === undefined ? undefined : { url: greenUrl, identifier: facts.live.servers.green.identifier },
+  };
+}
 
 /** What each migrator would do to a database like blue. A closed blue cannot be asked; the preflight says so. */
 async function planMigrators(playbook: Playbook, drivers: Drivers, facts: Facts) {

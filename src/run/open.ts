@@ -21,6 +21,8 @@ export interface Surroundings {
   readonly resolve: Resolve;
   /** `.cutover` unless `--state` says otherwise. */
   readonly stateFolder: string;
+  /** Folder of pg_dump and pg_restore; otherwise they are looked for on PATH. */
+  readonly tools?: string | undefined;
 }
 
 /** The live things behind the names of a plan. */
@@ -49,13 +51,20 @@ export async function openServer(
   run: string,
   around: Surroundings,
   limits: Limits,
+  greenUrl?: string,
 ): Promise<OpenServer> {
   const embedded =
     source.kind === 'embedded' ? await openEmbedded(source, join(around.stateFolder, 'embedded')) : undefined;
   const url = source.kind === 'embedded' ? embedded!.url : around.resolve(source.url);
   const blue = databaseOf(url);
   if (blue === undefined) throw new RefusedError('the connection string of blue names no database');
-  const database = new Postgres({ url, run, limits });
+  const database = new Postgres({
+    url,
+    run,
+    limits,
+    greenUrl: greenUrl === undefined ? undefined : around.resolve(greenUrl),
+    tools: around.tools,
+  });
   return {
     database,
     blue,
@@ -82,18 +91,23 @@ export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surrou
     names: plan.names,
     renames: plan.renames,
     resolve: around.resolve,
+    places: database.places,
   };
+  const targets = plan.targets.map((use) => ({
+    name: use.driver,
+    target: openDriver(targetRegistry, use, target),
+  }));
   return {
     database,
     stays,
     env,
     migrators: plan.migrate.map((use) => openDriver(migratorRegistry, use, general)),
     checks: plan.verify.map((use) => ({ name: use.driver, check: openDriver(checkRegistry, use, general) })),
-    targets: plan.targets.map((use) => ({
-      name: use.driver,
-      target: openDriver(targetRegistry, use, target),
-    })),
-    end: () => server.end(),
+    targets,
+    async end() {
+      for (const { target } of targets) await target.end?.();
+      await server.end();
+    },
   };
 }
 
@@ -119,7 +133,7 @@ export async function openStored(
   greenOid: number | undefined,
   around: Surroundings,
 ): Promise<Drivers> {
-  const server = await openServer(plan.source, plan.run, around, plan.limits);
+  const server = await openServer(plan.source, plan.run, around, plan.limits, plan.live?.green?.url);
   try {
     server.database.bind('blue', plan.blue.oid);
     if (greenOid !== undefined) server.database.bind('green', greenOid);
@@ -127,6 +141,12 @@ export async function openStored(
     if (identifier !== plan.server.identifier) {
       throw new RefusedError('this is another server than the one that the run was made on', {
         hint: `the run's server has the system identifier ${plan.server.identifier}, this one ${identifier}: check the connection string`,
+      });
+    }
+    const green = plan.live?.green;
+    if (green && (await server.database.identity('green')).identifier !== green.identifier) {
+      throw new RefusedError("green's server is another one than the run was made on", {
+        hint: `its system identifier was ${green.identifier}: check the connection string`,
       });
     }
     return openDrivers(server, { ...plan, folder: plan.playbook.folder }, around);

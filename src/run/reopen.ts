@@ -79,9 +79,9 @@ export function nextFor(state: RunState): string {
     case 'completed':
       return `to go back: cutover swap-back ${state.run}; to drop the previous copy: cutover retire ${state.run}`;
     case 'swapping back':
-      return `to finish going back: cutover swap-back ${state.run}`;
+      return `to finish: cutover ${state.heading === 'blue' ? 'swap-back' : 'switch'} ${state.run}`;
     case 'swapped back':
-      return `to drop the copy that was live: cutover retire ${state.run}`;
+      return `${state.plan.live ? `to make green live once more: cutover switch ${state.run}; ` : ''}to drop the copy that was live: cutover retire ${state.run}`;
     case 'retiring':
       return `to finish: cutover retire ${state.run}`;
     case 'unwound':
@@ -117,6 +117,7 @@ export const executionOf = (
   plan: reopened.state.plan,
   live: reopened.state.live,
   moved: reopened.state.switchedAt !== undefined,
+  closed: reopened.state.closed,
   outputs: new Map(
     Object.entries(reopened.state.steps)
       .filter(([, { phase }]) => phase === 'done')

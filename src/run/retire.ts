@@ -18,7 +18,9 @@ export async function previousCopy(reopened: Reopened): Promise<SideState | unde
       throw new RefusedError(`${name} points at ${found.name}: it is live`, { hint: 'nothing was dropped' });
     }
   }
-  if (!found.closed) {
+  const { live } = reopened.state.plan;
+  const aside = live ? found.mark?.as === 'previous' && found.mark.run === reopened.state.run : found.closed;
+  if (!aside) {
     throw new RefusedError(`database ${found.name} accepts connections; a previous copy is closed`, {
       hint: 'find out who opened it; nothing was dropped',
     });
@@ -31,6 +33,7 @@ export async function retire(reopened: Reopened, operator: string, database: str
   const { journal, drivers, state } = reopened;
   await journal.append({ type: 'retire-started', operator, database });
   try {
+    if (state.plan.live) await drivers.database.live.forget(state.plan.live.follow);
     await drivers.database.drop(other(state.live), 'previous');
   } catch (error) {
     await journal.append({ type: 'retire-failed', error: recordOf(error) });

@@ -1,5 +1,6 @@
 import type { Baseline, WriteReport } from '../core/database.ts';
 import { RefusedError, StepError, StuckError } from '../core/errors.ts';
+import type { Side } from '../core/side.ts';
 import type { PlannedStep } from '../core/plan.ts';
 import type { StepContext } from '../core/step.ts';
 import { putBack, swap } from '../steps/shared/swap.ts';
@@ -9,14 +10,17 @@ import { plural } from '../util/units.ts';
 import { recordOf } from './engine/error-record.ts';
 import { contextOf, type Execution } from './engine/execution.ts';
 import { liveSide } from './engine/live.ts';
+import { settleHalfLive, swapBackLive } from './swap-back-live.ts';
 import { refusing } from './refusing.ts';
 import type { Reopened } from './reopen.ts';
 
 export interface SwapBackOptions {
   readonly operator: string;
   readonly acceptDataLoss: boolean;
+  /** The side that is to be live: blue, but for a run that follows and is switched once more. */
+  readonly to: Side;
   /** Says what would be lost, and asks; false calls it off. */
-  confirm(writes: WriteReport): Promise<boolean>;
+  confirm(leftBehind: readonly string[]): Promise<boolean>;
 }
 
 export interface SwappedBack {
@@ -48,8 +52,10 @@ export async function swapBack(
   const context = contextOf(execution, STEP);
   const { database } = context;
   const { phase, leftBehind } = reopened.state;
-  if (phase === 'swapping back' && (await settleHalf(context, execution, leftBehind)))
+  const settle = context.plan.live ? settleHalfLive : settleHalf;
+  if (phase === 'swapping back' && (await settle(context, execution, leftBehind, options.to)))
     return { ms: undefined, leftBehind };
+  if (context.plan.live) return swapBackLive(context, execution, options);
   await assertPlaces(context);
   // Before anything is closed: a target that cannot be moved is no reason to stop anybody.
   await refusing(async () => {
@@ -59,7 +65,7 @@ export async function swapBack(
   const writes = await database.writesSince('green', baseline);
   const lines = describeWrites(writes);
   if (lines.length > 0 && !options.acceptDataLoss) throw new RefusedError(LOSS, lossDetails(lines));
-  if (!(await options.confirm(writes))) {
+  if (!(await options.confirm(lines))) {
     throw new RefusedError('the swap back was called off', { hint: 'nothing was touched' });
   }
 

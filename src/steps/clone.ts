@@ -1,7 +1,9 @@
-import type { ClonePlan } from '../core/database.ts';
+import type { ClonePlan } from '../core/clone.ts';
 import type { Step } from '../core/step.ts';
-import { formatBytes } from '../util/units.ts';
+import { formatBytes, formatDuration } from '../util/units.ts';
+import { letClientsOn } from './shared/clients.ts';
 import { controlOf } from './shared/control.ts';
+import { liveCopy } from './shared/live-copy.ts';
 import { assertNotLive } from './shared/not-live.ts';
 
 /** Makes the copy by the statements of the plan. */
@@ -20,10 +22,14 @@ export const clone: Step = {
       context.progress(Math.min(passed, estimate * 0.99), estimate, 'estimate', 'the server copies');
     }, 250);
     try {
-      const output = await context.database.clone(plan, controlOf(context));
+      const output = context.plan.live
+        ? await liveCopy(context)
+        : await context.database.clone(plan, controlOf(context));
+      const { heldMs } = output as { heldMs?: number };
+      const held = heldMs === undefined ? '' : `; clients were held for ${formatDuration(heldMs)}`;
       return {
         output,
-        summary: `${plan.name} is a copy of ${plan.from}, ${formatBytes(context.plan.blue.bytes)}`,
+        summary: `${plan.name} is a copy of ${plan.from}, ${formatBytes(context.plan.blue.bytes)}${held}`,
       };
     } finally {
       clearInterval(beat);
@@ -32,11 +38,15 @@ export const clone: Step = {
   async probe(context) {
     const green = await context.database.state('green');
     if (!green) return 'absent';
+    if (context.plan.live && !(await context.database.live.isCaptured())) return 'unknown';
     return green.mark?.run === context.run && green.mark.as === 'copy' ? 'done' : 'unknown';
   },
   async undo(context) {
     await assertNotLive(context);
+    const on = context.plan.live ? await letClientsOn(context) : undefined;
     const dropped = await context.database.drop('green', 'copy');
-    return dropped ? `the copy ${context.plan.names.green} is dropped` : undefined;
+    if (context.plan.live) await context.database.live.release();
+    const gone = dropped ? `the copy ${context.plan.names.green} is dropped` : undefined;
+    return [on, gone].filter((line) => line !== undefined).join('; ') || undefined;
   },
 };

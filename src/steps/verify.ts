@@ -2,15 +2,25 @@ import type { Catalog } from '../core/catalog.ts';
 import type { CheckContext, Finding } from '../core/check.ts';
 import type { Baseline } from '../core/database.ts';
 import { DifferencesError } from '../core/errors.ts';
-import type { Step, StepContext } from '../core/step.ts';
+import type { Step, StepContext, StepResult } from '../core/step.ts';
 import { displayPath } from '../util/sql.ts';
-import { plural } from '../util/units.ts';
+import { formatDuration, plural } from '../util/units.ts';
+import { refuseDrift } from './shared/drift.ts';
+import { livePlan } from './shared/live-plan.ts';
 import { controlOf } from './shared/control.ts';
 import { assertUntouched, closedSides, type Closed, type FenceOutput } from './shared/proof.ts';
 
 export interface VerifyOutput {
   readonly baseline: Baseline;
   readonly closed: Closed;
+}
+
+/** The same of a run that follows blue. */
+export interface LiveVerifyOutput {
+  /** Milliseconds for which writers waited. */
+  readonly heldMs: number;
+  /** Position of green: what is written later is new. */
+  readonly since: string;
 }
 
 /**
@@ -20,6 +30,7 @@ export interface VerifyOutput {
 export const verify: Step = {
   kind: 'verify',
   async run(context) {
+    if (context.plan.live) return verifyLive(context);
     const findings: Finding[] = [];
     // An attempt before this one had closed it.
     if ((await context.database.state('green'))?.closed) await context.database.open('green', 'copy');
@@ -28,12 +39,7 @@ export const verify: Step = {
     const closed = await proofBegins(context);
     await runChecks(context, 'closed', findings);
     await assertUntouched(context, closed);
-    const failures = findings.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
-    if (failures.length > 0) {
-      throw new DifferencesError(`verification found ${plural(failures.length, 'problem')}`, findings, {
-        hint: 'mend the migrations, or name in the playbook what is meant to differ; then run again',
-      });
-    }
+    refuseFailures(findings);
     const books = booksOf(context);
     if (books.length > 0) {
       const message = `rows not compared: ${books.join(', ')}, where the migrators keep their versions`;
@@ -46,6 +52,56 @@ export const verify: Step = {
   probe: () => Promise.resolve('absent'),
   undo: () => Promise.resolve(undefined),
 };
+
+/** While clients write: both sides are compared as they were at one and the same moment. */
+async function verifyLive(context: StepContext): Promise<StepResult> {
+  const { live } = context.database;
+  const { follow } = livePlan(context);
+  const findings: Finding[] = [];
+  await refuseDrift(context);
+  const since = await live.position('green');
+  const point = await live.samePoint(follow, controlOf(context));
+  try {
+    await runChecks(context, 'green-open', findings, point);
+    await runChecks(context, 'closed', findings, point);
+    findings.push(...(await notFollowed(context, point)));
+  } finally {
+    await point.end();
+  }
+  refuseFailures(findings);
+  const held = `compared as of one moment, for which writers waited ${formatDuration(point.heldMs)}`;
+  const output: LiveVerifyOutput = { heldMs: point.heldMs, since };
+  return { output, findings, summary: `${summaryOf(findings)}; ${held}` };
+}
+
+/** What replication does not carry is not proved. */
+async function notFollowed(context: StepContext, { blue }: Sides): Promise<Finding[]> {
+  const followed = followedNames(context);
+  const rest = (await blue.catalog()).tables
+    .filter(({ path }) => !followed(path))
+    .map(({ path }) => displayPath(path));
+  if (rest.length === 0) return [];
+  return [
+    {
+      check: 'verify',
+      severity: 'note',
+      message: `rows not compared, because nobody follows them: ${rest.join(', ')}`,
+    },
+  ];
+}
+
+function followedNames(context: StepContext): (path: readonly string[]) => boolean {
+  const unfollowed = new Set(livePlan(context).unfollowed);
+  return (path) => !unfollowed.has(displayPath(path));
+}
+
+function refuseFailures(findings: readonly Finding[]): void {
+  const failures = findings.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
+  if (failures.length === 0) return;
+  throw new DifferencesError(`verification found ${plural(failures.length, 'problem')}`, findings, {
+    hint: 'mend the migrations, or name in the playbook what is meant to differ; then run again',
+  });
+}
 
 /** Both sides as they are closed now; blue must not have been opened since it was cloned. */
 async function proofBegins(context: StepContext): Promise<Closed> {
@@ -60,10 +116,11 @@ async function runChecks(
   context: StepContext,
   when: 'green-open' | 'closed',
   findings: Finding[],
+  sides?: Sides,
 ): Promise<void> {
   const checks = context.checks.filter(({ check }) => check.when === when);
   if (checks.length === 0) return;
-  const shared = await checkContext(context);
+  const shared = await checkContext(context, sides);
   for (const { name, check } of checks) {
     context.signal.throwIfAborted();
     const progress: CheckContext['progress'] = (done, total, note) =>
@@ -77,13 +134,19 @@ async function runChecks(
 const booksOf = (context: StepContext): string[] =>
   context.migrators.flatMap(({ bookkeeping }) => (bookkeeping ?? []).map(displayPath));
 
-async function checkContext(context: StepContext): Promise<Omit<CheckContext, 'progress'>> {
+type Sides = Pick<CheckContext, 'blue' | 'green'>;
+
+async function checkContext(context: StepContext, sides?: Sides): Promise<Omit<CheckContext, 'progress'>> {
   const { database } = context;
-  const [blue, green] = [await database.reader('blue'), await database.reader('green')];
+  const { blue, green } = sides ?? {
+    blue: await database.reader('blue'),
+    green: await database.reader('green'),
+  };
   const books = booksOf(context);
+  const followed = context.plan.live ? followedNames(context) : () => true;
   const rowsOf = (catalog: Catalog): Catalog => ({
     ...catalog,
-    tables: catalog.tables.filter(({ path }) => !books.includes(displayPath(path))),
+    tables: catalog.tables.filter(({ path }) => !books.includes(displayPath(path)) && followed(path)),
   });
   return {
     blue,

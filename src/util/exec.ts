@@ -122,6 +122,44 @@ export async function run(command: Command, options: ExecOptions): Promise<ExecR
   }
 }
 
+export interface PipedCommand extends Command {
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs two commands, the first one's output being the other one's input; both are ended when the signal fires. */
+export async function pipe(
+  first: PipedCommand,
+  second: PipedCommand,
+  { signal, onBytes }: { signal: AbortSignal; onBytes: (bytes: number) => void },
+): Promise<{ code: number; failed: string; output: string }> {
+  const from = start(first, { env: first.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const to = start(second, { env: second.env, stdio: ['pipe', 'ignore', 'pipe'] });
+  let output = '';
+  let bytes = 0;
+  for (const { stderr } of [from, to])
+    stderr?.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-OUTPUT_LIMIT)));
+  from.stdout?.on('data', (chunk: Buffer) => onBytes((bytes += chunk.length)));
+  from.stdout?.pipe(to.stdin!);
+  // The one that is left hears of the other one's end by its pipe.
+  to.stdin?.on('error', () => from.kill('SIGTERM'));
+  const end = (): void => void [from.kill('SIGTERM'), to.kill('SIGTERM')];
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  try {
+    const codes = await Promise.all([from, to].map(ended));
+    const index = codes.findIndex((code) => code !== 0);
+    return { code: codes[index] ?? 0, failed: index === 0 ? first.file : second.file, output };
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
+const ended = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+
 function isGroupAlive({ pid }: ChildProcess): boolean {
   try {
     return pid !== undefined && process.kill(-pid, 0);

@@ -98,6 +98,7 @@ switch:
     plan,
     live: 'blue',
     moved: false,
+    closed: undefined,
     outputs: new Map(),
     drivers: faults.drivers?.(drivers) ?? drivers,
     journal,

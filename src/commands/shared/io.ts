@@ -22,6 +22,7 @@ export interface GlobalOptions {
   readonly state: string;
   readonly envFile?: readonly string[];
   readonly color?: boolean;
+  readonly tools?: string;
 }
 
 /** Options of one command together with those of every command. */

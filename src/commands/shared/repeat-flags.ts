@@ -2,7 +2,8 @@ import { redact } from '../../util/redact.ts';
 import type { GlobalOptions } from './io.ts';
 
 /** Commands that somebody may type as they are printed. */
-const ADVISED = /\bcutover (?=(?:abort|approve|reject|resume|swap-back|retire|status|runs|run|plan)\b)/g;
+const ADVISED =
+  /\bcutover (?=(?:abort|approve|reject|resume|swap-back|switch|retire|status|runs|run|plan)\b)/g;
 
 /** Puts the flags that this command was given into the commands that its output advises, so that they work as they stand. */
 export function repeatFlags(options: GlobalOptions): (text: string) => string {

@@ -15,7 +15,8 @@ export async function surroundingsOf(options: GlobalOptions): Promise<Surroundin
   const env = await readEnvironment(options.envFile ?? []);
   const place = placeOf(options.state, env);
   const stateFolder = resolve(place.includes('://') ? '.cutover' : place);
-  return { env, variables: env.variables, resolve: env.resolve, stateFolder };
+  const tools = options.tools === undefined ? undefined : resolve(options.tools);
+  return { env, variables: env.variables, resolve: env.resolve, stateFolder, tools };
 }
 
 const IS_URL = /^postgres(?:ql)?(?:\+\w+)?:\/\//i;

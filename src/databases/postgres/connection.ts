@@ -87,6 +87,17 @@ export class Connection {
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
   }
 
+  /** Planned once a connection, and executed as often as it is asked for. */
+  async prepared<R extends QueryResultRow = Record<string, unknown>>(
+    name: string,
+    text: string,
+  ): Promise<R[]> {
+    const { rows } = await this.#inTurn(() =>
+      this.#limited(false, () => this.client.query<R>({ name, text })),
+    );
+    return rows;
+  }
+
   async end(): Promise<void> {
     await endWithin(this.client, END_MS);
   }

@@ -1,25 +1,30 @@
 import type * as core from '../../core/database.ts';
-import type { Facts, Mark } from '../../core/facts.ts';
+import type { Facts } from '../../core/facts.ts';
+import type { Mark } from '../../core/mark.ts';
 import type { Reader } from '../../core/catalog.ts';
 import { StepError } from '../../core/errors.ts';
 import type { MigrationTarget } from '../../core/migrator.ts';
-import type { LongTransactions, Playbook } from '../../core/playbook.ts';
+import type { CloneOptions, LongTransactions } from '../../core/playbook.ts';
+import type { ClonePlan, PlannedClone } from '../../core/clone.ts';
+import type { WorkControl } from '../../core/work.ts';
+import type { Live } from '../../core/live.ts';
 import type { Side } from '../../core/side.ts';
-import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
 import { withDatabase } from '../../util/url.ts';
 import { chooseStrategy, planClone } from './copy/clone-plan.ts';
 import { Access } from './access.ts';
-import { Bound } from './bound.ts';
-import { addressOf, type Address, type ConnectionLimits } from './address.ts';
-import { shownCopySteps, dropMarked, findByName, findCopy, makeCopy } from './copy/copy.ts';
+import { Sides } from './sides.ts';
+import { addressOf, type ConnectionLimits } from './address.ts';
+import { Copies } from './copy/copies.ts';
+import { shownCopySteps, findByName, makeCopy } from './copy/copy.ts';
 import { readFacts } from './facts/facts.ts';
 import { endAbandoned } from './door/abandoned.ts';
-import { closeDatabase, openDatabase } from './door/fence.ts';
+import { Doors } from './door/doors.ts';
+import { Following } from './live/live.ts';
 import { RunLock } from './lock.ts';
-import { formatMark, interimName, parseMark } from './copy/mark.ts';
+import { parseMark } from './copy/mark.ts';
 import { Readers } from './readers.ts';
-import { reenterClosed } from './door/reenter.ts';
-import { planRename, renameTogether } from './door/rename.ts';
+import { planRename } from './door/rename.ts';
 import { readBaseline, readWrites } from './writes.ts';
 
 export interface PostgresOptions {
@@ -29,30 +34,53 @@ export interface PostgresOptions {
   /** Milliseconds for which a server that is just away is waited for. */
   readonly patience?: number;
   readonly limits?: ConnectionLimits;
+  /** Connection string of green's server, when it is another one; secret. */
+  readonly greenUrl?: string | undefined;
+  /** Folder of pg_dump and pg_restore; otherwise they are looked for on PATH. */
+  readonly tools?: string | undefined;
 }
 
-/** A PostgreSQL server with blue and its copy on it. */
+/** Blue and its copy, on one PostgreSQL server or on two. */
 export class Postgres implements core.Database {
-  readonly address: Address;
+  readonly live: Live;
   readonly #run: string;
-  readonly #sides: Bound;
+  readonly #sides: Sides;
   readonly #readers = new Readers();
-  readonly #access: Access;
+  readonly #doors: Doors;
+  readonly #copies: Copies;
   #lock: RunLock | undefined;
 
   constructor(options: PostgresOptions) {
     this.#run = options.run;
-    this.address = addressOf(options.url, `cutover ${options.run}`, options.limits);
-    this.#access = new Access(this.address, options.patience ?? 5000);
-    this.#sides = new Bound(this.#access);
+    const access = (url: string): Access =>
+      new Access(addressOf(url, `cutover ${options.run}`, options.limits), options.patience ?? 5000);
+    const blue = access(options.url);
+    const green = options.greenUrl === undefined ? blue : access(options.greenUrl);
+    this.#sides = new Sides({ blue, green });
+    this.#doors = new Doors(this.#sides, this.#readers, options.run);
+    this.#copies = new Copies(this.#sides, this.#readers, options.run);
+    this.live = new Following(this.#sides, options.run, options.tools);
+  }
+
+  get together(): boolean {
+    return this.#sides.together;
+  }
+
+  /** Where the sides' servers are, when they are two. */
+  get places(): Readonly<Record<Side, { host: string; port: string }>> | undefined {
+    const place = (side: Side): { host: string; port: string } => {
+      const { host, port } = this.#sides.server(side).address;
+      return { host, port: String(port) };
+    };
+    return this.together ? undefined : { blue: place('blue'), green: place('green') };
   }
 
   setPatience(ms: number): void {
-    this.#access.patience = ms;
+    for (const server of this.#sides.servers) server.patience = ms;
   }
 
-  planClone(facts: Facts, green: string, strategy: Playbook['clone']['strategy']): core.PlannedClone {
-    const choice = chooseStrategy(facts, strategy);
+  planClone(facts: Facts, green: string, options: CloneOptions): PlannedClone {
+    const choice = chooseStrategy(facts, options);
     const plan = planClone(facts, green, this.#run, choice);
     return {
       plan,
@@ -73,9 +101,8 @@ export class Postgres implements core.Database {
     return planRename(moves);
   }
 
-  async has(name: string): Promise<boolean> {
-    return (await findByName(await this.#access.maintenance(), name)) !== undefined;
-  }
+  has = async (name: string): Promise<boolean> =>
+    (await findByName(await this.#sides.admin('blue'), name)) !== undefined;
 
   bind(side: Side, oid: number): void {
     this.#sides.bind(side, oid);
@@ -87,19 +114,20 @@ export class Postgres implements core.Database {
   }
 
   /** `system_identifier`: the same server, whatever its address. */
-  async identity(): Promise<{ identifier: string }> {
-    const admin = await this.#access.maintenance();
+  async identity(side: Side = 'blue'): Promise<{ identifier: string }> {
+    const admin = await this.#sides.admin(side);
     const [row] = await admin.query<{ identifier: string }>(
       'select system_identifier::text as identifier from pg_control_system()',
     );
     return row!;
   }
 
-  async inspect(): Promise<Facts> {
+  async inspect({ live } = { live: false }): Promise<Facts> {
     const blue = await this.#sides.found('blue');
-    return readFacts(await this.#access.maintenance(), blue.oid, this.#readers.pids(), () =>
-      this.#access.connect(blue.name),
+    const facts = await readFacts(await this.#sides.admin('blue'), blue.oid, this.#ownPids(), () =>
+      this.#sides.connect('blue'),
     );
+    return live && !facts.blue.closed ? { ...facts, live: await this.live.facts() } : facts;
   }
 
   async lock(): Promise<void> {
@@ -110,12 +138,14 @@ export class Postgres implements core.Database {
       // The server may still hold it for the session that was lost.
       await this.endAbandoned();
     }
-    this.#lock = await RunLock.take(this.address, this.#sides.oids, this.#access.patience);
+    const { address, patience } = this.#sides.server('blue');
+    this.#lock = await RunLock.take(address, this.#sides.oidsBesideBlue, patience);
   }
 
   async endAbandoned(): Promise<void> {
-    const own = [...this.#readers.pids(), ...(this.#lock ? [this.#lock.pid] : [])];
-    await endAbandoned(await this.#access.maintenance(), this.address.application, own);
+    const own = [...this.#ownPids(), ...(this.#lock ? [this.#lock.pid] : [])];
+    for (const server of this.#sides.servers)
+      await endAbandoned(await server.maintenance(), server.address.application, own);
   }
 
   async assertLocked(): Promise<void> {
@@ -130,46 +160,31 @@ export class Postgres implements core.Database {
     return { name, oid, closed: !open, mark: parseMark(comment), version };
   }
 
-  async close(side: Side, long: LongTransactions, control: core.WorkControl): Promise<void> {
-    const found = await this.#sides.found(side);
-    // The reader must be there before the door closes; afterwards nobody gets in, the tool neither.
-    const reader = found.open ? await this.#reader(side) : this.#readers.get(side);
-    const ownPids = reader ? [reader.connection.pid] : [];
-    await closeDatabase({
-      admin: await this.#access.maintenance(),
-      address: this.address,
-      oid: found.oid,
-      name: found.name,
-      closed: !found.open,
-      ownPids,
-      long,
-      control,
-    });
+  close(side: Side, long: LongTransactions, control: WorkControl): Promise<void> {
+    return this.#doors.close(side, long, control);
   }
 
-  async reenter(side: Side, control: core.WorkControl): Promise<boolean> {
-    if (this.#readers.get(side)) return true;
-    const found = await this.#sides.found(side);
-    return reenterClosed({
-      admin: await this.#access.maintenance(),
-      name: found.name,
-      enter: () => this.#reader(side),
-      close: () => this.close(side, { wait: 0, then: 'end' }, control),
-    });
+  reenter(side: Side, control: WorkControl): Promise<boolean> {
+    return this.#doors.reenter(side, control);
   }
 
-  async open(side: Side, as?: Mark['as']): Promise<void> {
-    const own = as && formatMark({ run: this.#run, as });
-    await openDatabase(await this.#access.maintenance(), await this.#sides.found(side), own);
+  open(side: Side, as?: Mark['as']): Promise<void> {
+    return this.#doors.open(side, as);
   }
 
-  async clone(plan: core.ClonePlan, control: core.WorkControl): Promise<{ oid: number }> {
+  async clone(plan: ClonePlan, control: WorkControl): Promise<{ oid: number }> {
     // A template must have no session but the one that copies it: the clone runs on blue's own reader.
     const reader = this.#readers.get('blue');
     if (!reader) throw new StepError('blue must be closed before it is cloned');
+    await this.#sides.letGo('blue');
     await reader.connection.query('SET default_transaction_read_only = off');
     try {
-      const oid = await makeCopy(reader.connection, this.address, plan, this.#run, control);
+      const oid = await makeCopy(
+        { on: reader.connection, address: this.#sides.server('blue').address, blue: reader.connection },
+        plan,
+        this.#run,
+        control,
+      );
       this.bind('green', oid);
       return { oid };
     } finally {
@@ -177,41 +192,26 @@ export class Postgres implements core.Database {
     }
   }
 
-  async drop(side: Side, as: Mark['as']): Promise<boolean> {
-    const admin = await this.#access.maintenance();
-    const interim = interimName(this.#run);
-    const found =
-      (await this.#sides.find(side)) ??
-      (as === 'copy' ? await findCopy(admin, this.#run, interim) : undefined);
-    if (!found) return false;
-    await this.#readers.release(side);
-    await dropMarked(admin, found, { run: this.#run, as }, interim);
-    this.#sides.forget(side);
-    return true;
+  drop(side: Side, as: Mark['as']): Promise<boolean> {
+    return this.#copies.drop(side, as);
   }
 
-  async mark(side: Side, mark: Mark['as'] | undefined, comment: string | undefined): Promise<void> {
-    const { name } = await this.#sides.found(side);
-    const text = mark ? formatMark({ run: this.#run, as: mark }) : comment;
-    const admin = await this.#access.maintenance();
-    await admin.query(
-      `COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${text === undefined ? 'NULL' : quoteLiteral(text)}`,
-    );
+  mark(side: Side, mark: Mark['as'] | undefined, comment: string | undefined): Promise<void> {
+    return this.#copies.mark(side, mark, comment);
   }
 
-  async rename(moves: readonly { side: Side; from: string; to: string }[]): Promise<void> {
-    const bound = await Promise.all(
-      moves.map(async ({ side, ...move }) => ({ ...move, oid: (await this.#sides.found(side)).oid })),
-    );
-    await renameTogether(await this.#access.maintenance(), bound);
+  rename(moves: readonly { side: Side; from: string; to: string }[]): Promise<void> {
+    return this.#doors.rename(moves);
   }
 
   async reader(side: Side): Promise<Reader> {
     return (await this.#reader(side)).reader;
   }
 
-  releaseReaders(): Promise<void> {
-    return this.#readers.releaseAll();
+  async releaseReaders(): Promise<void> {
+    await this.#readers.releaseAll();
+    await this.#sides.letGo('blue');
+    await this.#sides.letGo('green');
   }
 
   async baseline(side: Side): Promise<core.Baseline> {
@@ -226,21 +226,25 @@ export class Postgres implements core.Database {
 
   async migrationTarget(side: Side): Promise<MigrationTarget> {
     const { name } = await this.#sides.found(side);
-    return { name, url: await this.url(side), session: () => this.#access.connect(name) };
+    return { name, url: await this.url(side), session: () => this.#sides.connect(side) };
   }
 
   async url(side: Side): Promise<string> {
-    return withDatabase(this.address.given, (await this.#sides.found(side)).name);
+    return withDatabase(this.#sides.server(side).address.given, (await this.#sides.found(side)).name);
   }
 
   async end(): Promise<void> {
     await this.releaseReaders();
-    await this.#access.end();
+    await this.#sides.end();
     await this.#lock?.release();
     this.#lock = undefined;
   }
 
   #reader(side: Side): ReturnType<Readers['obtain']> {
-    return this.#readers.obtain(side, async () => this.#access.connect((await this.#sides.found(side)).name));
+    return this.#readers.of(side, this.#sides);
+  }
+
+  #ownPids(): number[] {
+    return [...this.#readers.pids(), ...this.#sides.pids()];
   }
 }

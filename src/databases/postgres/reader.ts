@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { Checksum, Path, Reader, Row, SequenceState } from '../../core/catalog.ts';
 import { inTurn } from '../../util/in-turn.ts';
-import { quotePath } from '../../util/sql.ts';
+import { quoteLiteral, quotePath } from '../../util/sql.ts';
 import { readCatalog, type Ask } from './catalog/catalog.ts';
 import { notOfExtension, userSchema } from './catalog/sql.ts';
 import { checksumSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
@@ -41,10 +41,15 @@ export async function prepareReaderSession(client: pg.Client): Promise<void> {
 
 /**
  * A reader over one connection, which stays the caller's to end. Calls queue up: one statement at a time.
- * Expects a session that `prepareReaderSession` has seen.
+ * Expects a session that `prepareReaderSession` has seen. With the id of an exported snapshot it sees the database as
+ * it was then.
  */
-export function createReader(client: pg.Client): Reader {
-  const exclusive = inTurn();
+export function createReader(client: pg.Client, snapshot?: string): Reader {
+  const queue = inTurn();
+  const exclusive = <T>(work: () => Promise<T>): Promise<T> =>
+    queue(() => (snapshot === undefined ? work() : inTransaction(client, 'repeatable read', work, snapshot)));
+  const within = <T>(isolation: string, work: () => Promise<T>): Promise<T> =>
+    snapshot === undefined ? inTransaction(client, isolation, work) : work();
   const ask: Ask = async (sql) => (await client.query({ text: sql, types: TEXT })).rows as never;
   const one = async (sql: string): Promise<Record<string, string | null>> => (await ask(sql))[0]!;
   const isPartitioned = async (table: Path): Promise<boolean> => {
@@ -55,7 +60,7 @@ export function createReader(client: pg.Client): Reader {
     return result.rows[0]?.partitioned ?? false;
   };
   return {
-    catalog: () => exclusive(() => inTransaction(client, 'repeatable read', () => readCatalog(ask))),
+    catalog: () => exclusive(() => within('repeatable read', () => readCatalog(ask))),
     countRows: (table) =>
       exclusive(async () => BigInt((await one(countSql(table, await isPartitioned(table))))['rows']!)),
     checksum: (table, columns) =>
@@ -70,7 +75,7 @@ export function createReader(client: pg.Client): Reader {
         return seen['readable'] === 't' ? toChecksum(await one(LARGE_OBJECTS_SQL)) : undefined;
       }),
     sequences: () => exclusive(() => readSequences(ask)),
-    query: (sql) => exclusive(() => inTransaction(client, 'read committed', () => userQuery(client, sql))),
+    query: (sql) => exclusive(() => within('read committed', () => userQuery(client, sql))),
   };
 }
 
@@ -83,8 +88,14 @@ const toChecksum = (row: Record<string, string | null>): Checksum => ({
 });
 
 /** Always rolled back: it has nothing to keep, and settings that a query changed go with it. */
-async function inTransaction<T>(client: pg.Client, isolation: string, work: () => Promise<T>): Promise<T> {
+async function inTransaction<T>(
+  client: pg.Client,
+  isolation: string,
+  work: () => Promise<T>,
+  snapshot?: string,
+): Promise<T> {
   await client.query(`begin transaction isolation level ${isolation} read only`);
+  if (snapshot !== undefined) await client.query(`set transaction snapshot ${quoteLiteral(snapshot)}`);
   try {
     return await work();
   } finally {

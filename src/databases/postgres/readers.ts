@@ -1,6 +1,7 @@
 import type { Reader } from '../../core/catalog.ts';
 import type { Side } from '../../core/side.ts';
 import type { Connection } from './connection.ts';
+import type { Sides } from './sides.ts';
 import { createReader, prepareReaderSession } from './reader.ts';
 
 interface OpenReader {
@@ -26,6 +27,11 @@ export class Readers {
     const opening = this.#replace(side, connect).finally(() => this.#opening.delete(side));
     this.#opening.set(side, opening);
     return opening;
+  }
+
+  /** The reader of a side, on a connection of its own. */
+  of(side: Side, sides: Sides): Promise<OpenReader> {
+    return this.obtain(side, () => sides.connect(side));
   }
 
   async #replace(side: Side, connect: () => Promise<Connection>): Promise<OpenReader> {

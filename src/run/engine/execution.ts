@@ -3,6 +3,7 @@ import type { Event, EventBody } from '../../core/event.ts';
 import type { Plan, PlannedStep } from '../../core/plan.ts';
 import type { Side } from '../../core/side.ts';
 import type { GateLimit, StepContext } from '../../core/step.ts';
+import { recordOf } from './error-record.ts';
 import type { Journal } from '../../journal/journal.ts';
 import type { Drivers } from '../open.ts';
 import type { Screen } from '../screen/screen.ts';
@@ -27,6 +28,8 @@ export interface Execution {
   live: Side;
   /** Whether ownership was ever moved in this run. */
   moved: boolean;
+  /** Both sides as they were when ownership moved, of the latest time; follows the events. */
+  closed: Readonly<Record<Side, string>> | undefined;
   /** What finished steps gave, by their id; follows the events. */
   readonly outputs: Map<string, unknown>;
   readonly plan: Plan;
@@ -48,6 +51,7 @@ export const recorder =
     if (event.type === 'ownership-moved') {
       execution.live = event.to;
       execution.moved = true;
+      execution.closed = event.closed;
     }
     if (event.type === 'step-succeeded') execution.outputs.set(event.step, event.output);
     execution.screen.event(event);
@@ -110,7 +114,11 @@ export function contextOf(
       const event = await record(body);
       if (event.type === 'gate-opened') opened = event.seq;
     },
+    async retrying(attempt, waitMs, error) {
+      await record({ type: 'step-retried', step: step.id, attempt, waitMs, error: recordOf(error) });
+    },
+    closedAtMove: () => execution.closed,
     ask: (question, limit) => execution.ask({ step: step.id, question, limit, seq: opened }),
-    facts: () => drivers.database.inspect(),
+    facts: () => drivers.database.inspect({ live: plan.live !== undefined }),
   };
 }

@@ -2,6 +2,7 @@ import { StuckError } from '../../core/errors.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
 import { steps as registry } from '../../steps/registry.ts';
+import { takesClients } from '../../steps/shared/swap.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { proofOf } from '../../steps/switch.ts';
 import { contextOf, type Execution } from '../engine/execution.ts';
@@ -25,7 +26,7 @@ export async function lookAtSwitch(execution: Execution, moving: PlannedStep): P
   if (execution.live === 'blue')
     throw await contradiction(execution, 'targets were moved, and not by this run');
   if (probe === 'done') {
-    if ((await context.database.state('blue'))?.closed === false)
+    if (takesClients(await context.database.state('blue')))
       throw await contradiction(execution, 'both sides accept connections');
     return 'through';
   }
@@ -43,8 +44,7 @@ export async function lookAtSwitch(execution: Execution, moving: PlannedStep): P
 
 /** Green is not live, by every target: open in the middle of a switch it could have taken anything. */
 async function refuseOpenCopy(context: StepContext, execution: Execution): Promise<void> {
-  const green = await context.database.state('green');
-  if (green && !green.closed && execution.live === 'green')
+  if (takesClients(await context.database.state('green')) && execution.live === 'green')
     throw await contradiction(execution, 'the targets point at blue, and green accepts connections');
 }
 

@@ -1,9 +1,10 @@
 import type { SideState } from '../../core/database.ts';
 import { RefusedError } from '../../core/errors.ts';
-import type { PlannedStep } from '../../core/plan.ts';
+import type { LivePlan, PlannedStep } from '../../core/plan.ts';
 import type { StepKind } from '../../core/step-kind.ts';
 import type { RunState, StepPhase } from '../../journal/fold.ts';
 import { steps as registry } from '../../steps/registry.ts';
+import { letClientsOn } from '../../steps/shared/clients.ts';
 import { uninterrupted } from '../../steps/shared/control.ts';
 import { assertNotLive } from '../../steps/shared/not-live.ts';
 import { isUntouched, type FenceOutput } from '../../steps/shared/proof.ts';
@@ -20,7 +21,8 @@ type Found = string[];
 export async function whereToGoOn(execution: Execution, state: RunState, found: Found): Promise<PlannedStep> {
   const look = new Look(execution, state, found);
   await look.assertBlue();
-  return look.first();
+  const { live } = execution.plan;
+  return live ? look.firstLive(live) : look.first();
 }
 
 class Look {
@@ -45,6 +47,25 @@ class Look {
         : `blue of run ${plan.run} is not on the server any more`,
       { hint: `nothing can be gone on with; to take back what is left: cutover abort ${plan.run}` },
     );
+  }
+
+  /** Of a run that follows blue: blue goes on all the time, and the slot keeps what was written meanwhile. */
+  async firstLive({ follow }: LivePlan): Promise<PlannedStep> {
+    const { live } = this.#execution.drivers.database;
+    const next = this.#steps.find((step) => this.#phase(step) !== 'done')!;
+    const publish = this.#step('publish');
+    const line = await letClientsOn(contextOf(this.#execution, publish));
+    if (line) this.#found.push(line);
+    if (!this.#isBefore(publish, next)) return this.#earliest(next, this.#restart());
+    const lost = (await live.isPublished()) ? await this.#lost() : [publish];
+    const again = [this.#step('clone'), publish];
+    if (lost.some((step) => again.includes(step)) || !this.#isBefore(this.#step('clone'), next)) {
+      this.#found.push('the copy is made anew');
+      await live.forget(follow);
+      return this.#restart();
+    }
+    // What follows is asked anew by the step itself, and proof is never taken over.
+    return this.#earliest(next, this.#step('sync'), ...lost);
   }
 
   async first(): Promise<PlannedStep> {

@@ -2,6 +2,7 @@ import type { Finding } from '../../core/check.ts';
 import type { Facts } from '../../core/facts.ts';
 import type { Plan } from '../../core/plan.ts';
 import { finding, type PreflightInput } from './condition.ts';
+import { live } from './live.ts';
 import { names } from './names.ts';
 import { objects } from './objects.ts';
 import { rights } from './rights.ts';
@@ -9,7 +10,7 @@ import { server } from './server.ts';
 
 /** All conditions that follow from one reading of the server, in the order in which they are shown. Pure. */
 export function lookAtFacts(facts: Facts, plan: PreflightInput): Finding[] {
-  return [server, rights, names, objects].flatMap((condition) => condition(facts, plan));
+  return [server, rights, names, objects, live].flatMap((condition) => condition(facts, plan));
 }
 
 /** A playbook may leave out every check; it should not do so by oversight. */

@@ -1,4 +1,4 @@
-import type { WorkControl } from '../../core/database.ts';
+import type { WorkControl } from '../../core/work.ts';
 import type { StepContext } from '../../core/step.ts';
 
 export const controlOf = (context: StepContext): WorkControl => ({

@@ -1,3 +1,4 @@
+import type { SideState } from '../../core/database.ts';
 import { messageOf, StepError, StuckError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
@@ -72,11 +73,14 @@ async function flip(context: StepContext, from: Side, to: Side, started: number)
   return { ms: performance.now() - started };
 }
 
+/** Clients may be there: it accepts connections, and is neither a copy nor set aside. */
+export const takesClients = (state: SideState | undefined): boolean =>
+  state !== undefined && !state.closed && state.mark === undefined;
+
 /** The opening may have come through although its answer did not: then the new side is live, and that is that. */
-async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<boolean> {
+export async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<boolean> {
   try {
-    const state = await context.database.state(to);
-    return state !== undefined && !state.closed;
+    return takesClients(await context.database.state(to));
   } catch {
     throw new StuckError(`the server went away in the middle of the switch: ${messageOf(cause)}`, {
       cause,
@@ -85,7 +89,12 @@ async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<b
   }
 }
 
-async function putBackOrStuck(context: StepContext, from: Side, to: Side, cause: unknown): Promise<void> {
+export async function putBackOrStuck(
+  context: StepContext,
+  from: Side,
+  to: Side,
+  cause: unknown,
+): Promise<void> {
   try {
     await putBack(context, from, to);
   } catch (second) {
@@ -116,7 +125,7 @@ export async function putBack(context: StepContext, from: Side, to: Side, proof?
   const moved = sides.some((side) => side !== from);
   const states = { blue: await database.state('blue'), green: await database.state('green') };
   const state = states[to];
-  if (state && !state.closed && sides.some((side) => side === to)) {
+  if (takesClients(state) && sides.some((side) => side === to)) {
     throw new StuckError(`${to} is live already and may have taken writes`, {
       hint:
         to === 'green'
@@ -136,7 +145,8 @@ export async function putBack(context: StepContext, from: Side, to: Side, proof?
   for (const { target } of targets.toReversed()) await target.switch(to, from);
   if (!moved && states[from]?.mark === undefined) return false;
   const comment = context.plan.blue.comment;
-  if (state) await database.mark(to, to === 'green' ? 'copy' : 'previous', comment);
+  // With sync the mark goes in the very transaction that opens the side.
+  if (state && !context.plan.live) await database.mark(to, to === 'green' ? 'copy' : 'previous', comment);
   await database.mark(from, undefined, comment);
   return moved;
 }

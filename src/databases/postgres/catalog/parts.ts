@@ -1,3 +1,4 @@
+import { FENCE_TRIGGER, FENCE_TRUNCATE } from '../live/names.ts';
 import { commentLine, lines, notOfExtension, optionsLine, path, userSchema } from './sql.ts';
 
 /** Relations that parts hang on, with their schema. */
@@ -33,7 +34,8 @@ from pg_index i join pg_class x on x.oid = i.indexrelid ${owner('i.indrelid')} w
 export const triggers = `
 select 'trigger' kind, ${path('n.nspname', 'c.relname', 't.tgname')} path,
   ${lines('pg_get_triggerdef(t.oid)', firing('t.tgenabled'), commentLine('pg_trigger', 't.oid'))} definition
-from pg_trigger t ${owner('t.tgrelid')} where not t.tgisinternal and t.tgparentid = 0 and ${userOwner}`;
+from pg_trigger t ${owner('t.tgrelid')} where not t.tgisinternal and t.tgparentid = 0
+  and t.tgname not in ('${FENCE_TRIGGER}', '${FENCE_TRUNCATE}') and ${userOwner}`;
 
 export const rules = `
 select 'rule' kind, ${path('n.nspname', 'c.relname', 'r.rulename')} path,

@@ -1,3 +1,4 @@
+import { WAY_PATTERN } from '../live/names.ts';
 import { commentLine, lines, notOfExtension, path } from './sql.ts';
 
 // Column lists, row filters and whole schemas came with 15.
@@ -25,7 +26,7 @@ select 'publication' kind, ${path('p.pubname')} path,
     `'owner ' || pg_get_userbyid(p.pubowner)`,
     commentLine('pg_publication', 'p.oid'),
   )} definition
-from pg_publication p where ${notOfExtension('pg_publication', 'p.oid')}`;
+from pg_publication p where p.pubname not like '${WAY_PATTERN}' and ${notOfExtension('pg_publication', 'p.oid')}`;
 
 /** Publications, as a server of this major version describes them. */
 export const publications = (major: number): string => publicationsWith(major < 15 ? MEMBERS_14 : MEMBERS_15);

@@ -1,8 +1,10 @@
+import { OWN_SCHEMA } from '../live/names.ts';
+
 /** Pieces of SQL that the catalogue's queries share. Every query gives (kind text, path json text, definition text). */
 
-/** Namespaces of the user: names that begin with `pg_` are the server's own. */
+/** Namespaces of the user: names that begin with `pg_` are the server's own, and one is ours. */
 export const userSchema = (namespace: string): string =>
-  `${namespace}.nspname !~ '^pg_' and ${namespace}.nspname <> 'information_schema'`;
+  `${namespace}.nspname !~ '^pg_' and ${namespace}.nspname not in ('information_schema', '${OWN_SCHEMA}')`;
 
 /** Leaves out what belongs to an extension: its version says everything about it. */
 export const notOfExtension = (catalog: string, oid: string): string =>
@@ -14,9 +16,12 @@ export const notImplied = (catalog: string, oid: string): string =>
   `not exists (select from pg_depend part where part.classid = '${catalog}'::regclass
     and part.objid = ${oid} and part.deptype in ('e', 'i'))`;
 
+// Everything there is to grant on a table came to mean MAINTAIN as well with 17: a dump of an older server says ALL.
+const item = String.raw`regexp_replace(item::text, '(a\*?r\*?w\*?d\*?D\*?x\*?t\*?)m\*?', '\1')`;
+
 /** A line with the access privileges in a fixed order; NULL, and so no line, when they were never touched. */
 export const aclLine = (acl: string): string =>
-  `(select 'privileges ' || string_agg(item::text, ', ' order by item::text collate "C") from unnest(${acl}) item)`;
+  `(select 'privileges ' || string_agg(${item}, ', ' order by ${item} collate "C") from unnest(${acl}) item)`;
 
 export const ownerLine = (owner: string): string => `'owner ' || pg_get_userbyid(${owner})`;
 

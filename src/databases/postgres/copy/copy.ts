@@ -1,5 +1,7 @@
-import type { ClonePlan, WorkControl } from '../../../core/database.ts';
-import type { Mark, Setting } from '../../../core/facts.ts';
+import type { ClonePlan } from '../../../core/clone.ts';
+import type { WorkControl } from '../../../core/work.ts';
+import type { Setting } from '../../../core/facts.ts';
+import type { Mark } from '../../../core/mark.ts';
 import { codeOf, StepError } from '../../../core/errors.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 import type { Address } from '../address.ts';
@@ -14,11 +16,13 @@ export interface Found {
   readonly name: string;
   readonly open: boolean;
   readonly comment: string | undefined;
+  readonly tablespace: string;
   /** The row's `xmin`: every ALTER DATABASE writes the row anew. Comments are kept elsewhere. */
   readonly version: string;
 }
 
 const FIND = `select oid::int8::float8 as oid, datname as name, datallowconn as open, xmin::text as version,
+  (select spcname from pg_tablespace t where t.oid = dattablespace) as tablespace,
   shobj_description(oid, 'pg_database') as comment from pg_database where `;
 
 async function findBy(admin: Connection, condition: string, value: unknown): Promise<Found | undefined> {
@@ -51,8 +55,7 @@ export async function findCopy(admin: Connection, run: string, interim: string):
  * mark from then on.
  */
 export async function makeCopy(
-  admin: Connection,
-  address: Address,
+  { on: admin, address, blue }: { on: Connection; address: Address; blue: Connection },
   plan: ClonePlan,
   run: string,
   control: WorkControl,
@@ -62,7 +65,7 @@ export async function makeCopy(
     control.signal.throwIfAborted();
     await admin.query(statement).catch(explainName(plan.name));
   }
-  await carryUnseen(admin, plan);
+  await carryUnseen(admin, blue, plan);
   const found = await findByName(admin, plan.name);
   if (!found) throw new StepError(`the copy ${plan.name} was made and has gone; has somebody dropped it?`);
   return found.oid;
@@ -81,10 +84,10 @@ export const shownCopySteps = (plan: ClonePlan, run: string): string[] => [
   ...plan.unseen.map((setting) => settingStatement(plan.name, { ...setting, value: '…', restricted: false })),
 ];
 
-async function carryUnseen(admin: Connection, plan: ClonePlan): Promise<void> {
+async function carryUnseen(admin: Connection, from: Connection, plan: ClonePlan): Promise<void> {
   if (plan.unseen.length === 0) return;
-  const blue = await findByName(admin, plan.from);
-  const settings = await admin.query<Setting & Record<string, unknown>>(SETTINGS, [blue?.oid]);
+  const blue = await findByName(from, plan.from);
+  const settings = await from.query<Setting & Record<string, unknown>>(SETTINGS, [blue?.oid]);
   for (const { role, name } of plan.unseen) {
     const setting = settings.find((each) => each.role === role && each.name === name);
     if (!setting)

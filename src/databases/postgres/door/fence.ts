@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkControl } from '../../../core/database.ts';
+import type { WorkControl } from '../../../core/work.ts';
 import type { SessionInfo } from '../../../core/facts.ts';
 import { codeOf, StepError } from '../../../core/errors.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';

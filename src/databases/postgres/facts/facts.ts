@@ -29,6 +29,11 @@ interface ServerRow {
   is_template: boolean;
   connection_limit: number;
   bytes: number;
+  encoding: string;
+  collate: string;
+  ctype: string;
+  provider: 'libc' | 'icu' | 'builtin';
+  locale: string | null;
   comment: string | null;
   has_acl: boolean;
 }
@@ -103,12 +108,21 @@ export async function readFacts(
         : undefined,
       settings: await admin.query<Setting & Record<string, unknown>>(SETTINGS, [oid]),
       fingerprint: inside?.fingerprint ?? '',
+      locale: localeOf(server),
     },
     objects: objectsOf(inside?.row),
     sessions: await readSessions(admin, oid, ownPids),
     databases: databases.map(({ name, oid, comment }) => ({ name, oid, mark: parseMark(comment) })),
   };
 }
+
+const localeOf = ({ encoding, collate, ctype, provider, locale }: ServerRow): Facts['blue']['locale'] => ({
+  encoding,
+  collate,
+  ctype,
+  provider,
+  locale: locale ?? undefined,
+});
 
 export async function readSessions(
   admin: Connection,

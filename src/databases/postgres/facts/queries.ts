@@ -11,6 +11,9 @@ export const SERVER = `
          r.rolsuper or pg_has_role(r.oid, 'pg_signal_backend', 'MEMBER') as can_signal,
          o.rolname as owner, d.datname as name, d.datallowconn as open, d.datistemplate as is_template,
          d.datconnlimit as connection_limit, pg_database_size(d.oid)::float8 as bytes,
+         pg_encoding_to_char(d.encoding) as encoding, d.datcollate as collate, d.datctype as ctype,
+         case to_jsonb(d) ->> 'datlocprovider' when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end as provider,
+         coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') as locale,
          shobj_description(d.oid, 'pg_database') as comment, d.datacl is not null as has_acl
   from pg_database d join pg_roles o on o.oid = d.datdba, pg_roles r
   where d.oid = $1 and r.rolname = current_user`;

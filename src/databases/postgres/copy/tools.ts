@@ -1,0 +1,35 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { StepError } from '../../../core/errors.ts';
+import { run } from '../../../util/exec.ts';
+
+/** The path of a client program of PostgreSQL, in a folder or on PATH. */
+export async function findTool(name: string, folder: string | undefined): Promise<string> {
+  const folders = folder === undefined ? (process.env['PATH'] ?? '').split(delimiter) : [folder];
+  for (const each of folders) {
+    const path = join(each, name);
+    if (
+      await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+  }
+  throw new StepError(`${name} was not found ${folder === undefined ? 'on PATH' : `in ${folder}`}`, {
+    hint: "install PostgreSQL's client programs, or say where they are: --tools DIR",
+  });
+}
+
+/** Its major version; throws StepError when it cannot be asked. */
+export async function versionOfTool(name: string, folder: string | undefined): Promise<number> {
+  const path = await findTool(name, folder);
+  const { code, output } = await run(
+    { file: path, args: ['--version'] },
+    { cwd: '/', env: process.env, timeout: 10_000 },
+  );
+  const major = /\b(\d+)(?:\.\d+)?/.exec(output)?.[1];
+  if (code !== 0 || major === undefined)
+    throw new StepError(`${path} does not say its version`, { detail: output });
+  return Number(major);
+}

@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkControl } from '../../../core/work.ts';
+import { StepError } from '../../../core/errors.ts';
+import type { Passage, Way } from '../../../core/live.ts';
+import type { LongTransactions } from '../../../core/playbook.ts';
+import { other, type Side } from '../../../core/side.ts';
+import { quoteIdentifier } from '../../../util/sql.ts';
+import { formatDuration } from '../../../util/units.ts';
+import { openMaintenance, type Connection } from '../connection.ts';
+import { describeSession } from '../door/fence.ts';
+import { readSessions } from '../facts/facts.ts';
+import type { Sides } from '../sides.ts';
+import { wayName } from './names.ts';
+import { arrived, mark } from './progress.ts';
+import { Sequences } from './sequences.ts';
+import { shut } from './shut.ts';
+import { unfenceTables } from './standby.ts';
+import { findSubscription, startFrom, type Subscription } from './subscription.ts';
+
+const POLL_MS = 100;
+/** A lock on the database's own row is tried for this long, and then once more. */
+const LOCK_MS = 100;
+
+interface Prepared {
+  readonly sides: Sides;
+  readonly run: string;
+  readonly way: Way;
+  readonly long: LongTransactions;
+  readonly control: WorkControl;
+}
+
+/** A switch while clients write: what is done in the pause, with everything at hand that it takes. */
+export class LivePassage implements Passage {
+  readonly #prepared: Prepared;
+  /** Outside of both databases, for the pause alone. */
+  readonly #admins: Readonly<Record<Side, Connection>>;
+  readonly #sequences: Sequences;
+  /** What `to` follows `from` by, and what `from` will follow `to` by. */
+  readonly #forward: Subscription;
+  readonly #back: Subscription;
+
+  private constructor(
+    prepared: Prepared,
+    admins: Readonly<Record<Side, Connection>>,
+    sequences: Sequences,
+    forward: Subscription,
+    back: Subscription,
+  ) {
+    this.#prepared = prepared;
+    this.#admins = admins;
+    this.#sequences = sequences;
+    this.#forward = forward;
+    this.#back = back;
+  }
+
+  /** Expects both ways made. Fences `to` against everybody but its worker, and waits for long transactions on `from`. */
+  static async prepare(prepared: Prepared): Promise<LivePassage> {
+    const { sides, run, way } = prepared;
+    const { from, to } = way;
+    const [source, drain] = [await sides.hand(from), await sides.hand(to)];
+    // Later nobody gets in.
+    await sides.secondHand(to);
+    const sequences = await Sequences.between(source, drain);
+    await sequences.carry(source, drain);
+    await waitForLong(prepared);
+    const forward = await findSubscription(drain, wayName(run, way));
+    const back = await findSubscription(source, wayName(run, { to: from }));
+    if (!forward || !back)
+      throw new StepError('a subscription of this run is gone; has somebody dropped it?');
+    const admins = { [from]: await pauseAdmin(sides, from), [to]: await pauseAdmin(sides, to) };
+    const passage = new LivePassage(prepared, admins as Record<Side, Connection>, sequences, forward, back);
+    try {
+      await passage.#close(to, performance.now() + 5000, 'end');
+      await unfenceTables(drain);
+      return passage;
+    } catch (error) {
+      await passage.end();
+      throw error;
+    }
+  }
+
+  async fence(deadline: number): Promise<void> {
+    await this.#close(this.#prepared.way.from, deadline, this.#prepared.long.then);
+  }
+
+  async drain(deadline: number): Promise<void> {
+    const { sides, way } = this.#prepared;
+    const [from, to] = [await sides.hand(way.from), await sides.hand(way.to)];
+    const lsn = await mark(from, way.from);
+    const [there] = await Promise.all([
+      arrived(to, this.#forward, lsn, deadline),
+      this.#sequences.carry(from, await sides.secondHand(way.to)),
+    ]);
+    if (!there) throw new StepError('the last changes did not arrive within the pause');
+    // Nothing of this is to come back: the way back begins behind it.
+    const [row] = await to.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+    await startFrom(from, this.#back, row!.lsn);
+  }
+
+  async leave(): Promise<void> {
+    const { sides, run, way } = this.#prepared;
+    const forward = quoteIdentifier(wayName(run, way));
+    await (await sides.hand(way.to)).query(`ALTER SUBSCRIPTION ${forward} DISABLE`);
+    await sides.letGo('blue');
+    await sides.letGo('green');
+  }
+
+  async end(): Promise<void> {
+    await this.#admins.blue.end();
+    await this.#admins.green.end();
+  }
+
+  async #close(side: Side, deadline: number, then: LongTransactions['then']): Promise<void> {
+    const { sides } = this.#prepared;
+    const found = await sides.found(side);
+    await shut({
+      admin: this.#admins[side],
+      oid: found.oid,
+      name: found.name,
+      tablespace: found.tablespace,
+      own: sides.pids(),
+      then,
+      deadline,
+    });
+  }
+}
+
+async function pauseAdmin(sides: Sides, side: Side): Promise<Connection> {
+  const { address, patience } = sides.server(side);
+  const admin = await openMaintenance(address, patience);
+  await admin.query(`set lock_timeout = ${LOCK_MS}`);
+  return admin;
+}
+
+/** Transactions that are open for longer than the pause may last would only use it up. */
+async function waitForLong({ sides, way, long, control }: Prepared): Promise<void> {
+  const admin = await sides.admin(way.from);
+  const { oid, name } = await sides.found(way.from);
+  for (const started = Date.now(); ; await sleep(POLL_MS, undefined, { signal: control.signal })) {
+    const busy = (await readSessions(admin, oid, sides.pids())).filter(
+      ({ kind, transactionSeconds }) => kind === 'client backend' && (transactionSeconds ?? 0) > LONG_SECONDS,
+    );
+    const [first] = busy;
+    if (!first) return;
+    control.progress(0, busy.length, 'sessions', `waiting for a long transaction: ${describeSession(first)}`);
+    if (Date.now() - started < long.wait) continue;
+    if (long.then === 'refuse') {
+      throw new StepError(
+        `${busy.length} transactions on ${name} were still open after ${formatDuration(long.wait)}`,
+        {
+          detail: busy.map((session) => `  ${describeSession(session)}`).join('\n'),
+          hint: 'wait for them or end them; or let the tool end them: switch: { long-transactions: { wait: 10s, then: end } }',
+        },
+      );
+    }
+    for (const { pid } of busy) await admin.query('select pg_terminate_backend($1)', [pid]);
+  }
+}
+
+/** What is open for longer than this is not over in a moment. */
+const LONG_SECONDS = 1;
+
+/** The way that leads back. */
+export const back = ({ from, to }: Way): Way => ({ from: to, to: from });
+
+export const wayTo = (to: Side): Way => ({ from: other(to), to });

@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lag } from '../../../core/live.ts';
+import { StepError } from '../../../core/errors.ts';
+import type { Connection } from '../connection.ts';
+import { MARKER } from './names.ts';
+import { findSubscription, originOf, type Subscription } from './subscription.ts';
+
+const POLL_MS = 1;
+
+/** Writes a marker on the side that is followed; gives a position before it and behind everything committed so far. */
+export async function mark(from: Connection, side: string): Promise<string> {
+  const [row] = await from.query<{ lsn: string }>(
+    `with here as materialized (select pg_current_wal_insert_lsn() as lsn)
+     update ${MARKER} set tick = tick + 1 where side = $1 and (select lsn from here) is not null
+     returning (select lsn::text from here) as lsn`,
+    [side],
+  );
+  if (!row) throw new StepError(`the marker table ${MARKER} is not as it was made; has somebody changed it?`);
+  return row.lsn;
+}
+
+/**
+ * Waits until a follower has applied, and flushed to its own disk, everything up to a position. Gives false when the
+ * time is over. What was sent is no proof, and neither is a difference of zero: only the origin's own progress is.
+ */
+export async function arrived(
+  to: Connection,
+  subscription: Subscription,
+  lsn: string,
+  deadline: number,
+): Promise<boolean> {
+  for (;;) {
+    const [row] = await to.query<{ there: boolean | null }>(
+      'select pg_replication_origin_progress($1, true) > $2::pg_lsn as there',
+      [originOf(subscription), lsn],
+    );
+    if (row?.there === true) return true;
+    if (performance.now() > deadline) return false;
+    await sleep(POLL_MS);
+  }
+}
+
+/** Bytes that the slot has not been told to be through, and whether anybody works on them. */
+export async function readLag(
+  from: Connection,
+  to: Connection,
+  name: string,
+): Promise<Lag & { subscription: Subscription | undefined }> {
+  const [row] = await from.query<{ bytes: number | null; lost: boolean }>(
+    `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), confirmed_flush_lsn)::float8 as bytes, wal_status = 'lost' as lost
+     from pg_replication_slots where slot_name = $1`,
+    [name],
+  );
+  const subscription = await findSubscription(to, name);
+  const error = !row
+    ? `the replication slot ${name} is gone`
+    : row.lost
+      ? `the server threw away what the replication slot ${name} needs (max_slot_wal_keep_size)`
+      : !subscription
+        ? `the subscription ${name} is gone`
+        : undefined;
+  return { bytes: row?.bytes ?? 0, running: subscription?.worker !== undefined, error, subscription };
+}
+
+/** How often a follower's worker has failed so far; undefined where the server does not count (14). */
+export async function failures(to: Connection, { oid }: Subscription): Promise<number | undefined> {
+  const [there] = await to.query<{ there: boolean }>(
+    `select to_regclass('pg_catalog.pg_stat_subscription_stats') is not null as there`,
+  );
+  if (!there?.there) return undefined;
+  const [row] = await to.query<{ count: number }>(
+    'select apply_error_count::int8::float8 as count from pg_stat_subscription_stats where subid = $1',
+    [oid],
+  );
+  return row?.count ?? 0;
+}
+
+const LOG_BYTES = 256 * 1024;
+
+/** The last error of an apply worker in the server's log, where it can be read from here. */
+export async function lastError(to: Connection, name: string): Promise<string | undefined> {
+  try {
+    const [row] = await to.query<{ text: string | null }>(
+      `select pg_read_file(file, greatest((pg_stat_file(file)).size - $1, 0), $1) as text
+       from (select pg_current_logfile() as file) f where file is not null`,
+      [LOG_BYTES],
+    );
+    return errorIn(row?.text ?? '', name);
+  } catch {
+    // No right to read files, or none is written: the error stays in the server's own log.
+    return undefined;
+  }
+}
+
+/** `ERROR: …` with its DETAIL and CONTEXT, of the latest apply worker of this name. */
+export function errorIn(log: string, name: string): string | undefined {
+  const lines = log.split('\n');
+  const starts = lines.flatMap((line, index) => (/\bERROR:/.test(line) ? [index] : []));
+  for (const start of starts.toReversed()) {
+    const record = lines.slice(start, start + 6);
+    const context = record.findIndex((line) => line.includes('processing remote data'));
+    if (context < 0 && !record.some((line) => line.includes(name))) continue;
+    return record
+      .slice(0, (context < 0 ? 0 : context) + 1)
+      .map((line) => line.replace(/^.*?\b(ERROR|DETAIL|CONTEXT|HINT|STATEMENT): +/, '$1: '))
+      .join('\n');
+  }
+  return undefined;
+}

@@ -1,0 +1,131 @@
+import type { FollowPlan, Way } from '../../../core/live.ts';
+import type { Side } from '../../../core/side.ts';
+import { quoteIdentifier, quoteLiteral, quotePath } from '../../../util/sql.ts';
+import { withDatabase } from '../../../util/url.ts';
+import type { Connection } from '../connection.ts';
+import { formatMark } from '../copy/mark.ts';
+import type { Sides } from '../sides.ts';
+import { OWN_SCHEMA, wayName } from './names.ts';
+import { back, wayTo } from './passage.ts';
+import { inOne, publicationStatements } from './publication.ts';
+import { createSlot, dropSlot, findSlot } from './slot.ts';
+import { fenceTables, limitStatement, unfenceTables } from './standby.ts';
+import { enable, findSubscription, subscribe, unsubscribe } from './subscription.ts';
+import { inBoth, readTables } from './tables.ts';
+
+export const FORWARD = wayTo('green');
+export const BACKWARD = wayTo('blue');
+
+/** Who is live, who follows, and what is left of it: the ends of following, both ways. */
+export class Turning {
+  protected readonly sides: Sides;
+  protected readonly run: string;
+
+  constructor(sides: Sides, run: string) {
+    this.sides = sides;
+    this.run = run;
+  }
+
+  async open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void> {
+    const [from, to] = [await this.sides.found(way.from), await this.sides.found(way.to)];
+    const mark = formatMark({ run: this.run, as: 'previous' });
+    const previous = `COMMENT ON DATABASE ${quoteIdentifier(from.name)} IS ${quoteLiteral(mark)}`;
+    const opened = [
+      `COMMENT ON DATABASE ${quoteIdentifier(to.name)} IS ${comment === undefined ? 'NULL' : quoteLiteral(comment)}`,
+      limitStatement(to.name, plan.connectionLimit),
+    ].join('; ');
+    // One text is one transaction.
+    if (this.sides.together) {
+      await (await this.sides.admin(way.to)).query(`${previous}; ${opened}`);
+    } else {
+      await (await this.sides.admin(way.from)).query(previous);
+      await (await this.sides.admin(way.to)).query(opened);
+    }
+  }
+
+  async reopen(way: Way): Promise<void> {
+    const { name, open } = await this.sides.found(way.from);
+    if (open) return;
+    const admin = await this.sides.admin(way.from);
+    await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS true`);
+  }
+
+  async stepBack(way: Way): Promise<void> {
+    const to = await this.enter(way.to);
+    await fenceTables(to);
+    const { name } = await this.sides.found(way.to);
+    await (await this.sides.admin(way.to)).query(limitStatement(name, 0));
+    const forward = this.name(way);
+    // A rename had stopped it.
+    if ((await findSubscription(to, forward))?.enabled === false) await enable(to, forward);
+  }
+
+  async settle(way: Way): Promise<void> {
+    const [forward, backward] = [this.name(way), this.name(back(way))];
+    // As long as both ways were open, what comes back would be sent there once more.
+    await unsubscribe(await this.sides.hand(way.to), forward);
+    await dropSlot(await this.sides.admin(way.from), forward);
+    const from = await this.enter(way.from);
+    await fenceTables(from);
+    const { name } = await this.sides.found(way.from);
+    await (await this.sides.admin(way.from)).query(limitStatement(name, 0));
+    await inOne(from, [`DROP PUBLICATION IF EXISTS ${quoteIdentifier(forward)}`]);
+    // The name may have moved with the switch.
+    await from.query(
+      `ALTER SUBSCRIPTION ${quoteIdentifier(backward)} CONNECTION ${quoteLiteral(await this.url(way.to))}`,
+    );
+    await enable(from, backward);
+  }
+
+  async forget({ tables }: FollowPlan): Promise<boolean> {
+    let any = false;
+    const there = async (side: Side): Promise<boolean> => (await this.sides.find(side)) !== undefined;
+    for (const way of [FORWARD, BACKWARD]) {
+      if (await there(way.to)) any = (await unsubscribe(await this.enter(way.to), this.name(way))) || any;
+      any = (await dropSlot(await this.sides.admin(way.from), this.name(way))) || any;
+    }
+    for (const side of ['blue', 'green'] as const) {
+      if (!(await there(side))) continue;
+      const hand = await this.enter(side);
+      any = (await hand.query('select from pg_namespace where nspname = $1', [OWN_SCHEMA])).length > 0 || any;
+      await unfenceTables(hand);
+      await inOne(hand, [
+        ...[FORWARD, BACKWARD].map((way) => `DROP PUBLICATION IF EXISTS ${quoteIdentifier(this.name(way))}`),
+        ...tables.flatMap(({ path, identity }) =>
+          identity
+            ? [`ALTER TABLE IF EXISTS ${quotePath(path)} REPLICA IDENTITY ${identity.toUpperCase()}`]
+            : [],
+        ),
+        `DROP SCHEMA IF EXISTS ${OWN_SCHEMA} CASCADE`,
+      ]);
+    }
+    return any;
+  }
+
+  /** A hand into a side that may be closed to everybody; only superusers get in meanwhile. */
+  protected async enter(side: Side): Promise<Connection> {
+    const found = await this.sides.found(side);
+    if (!found.open && !this.sides.isIn(side))
+      await (await this.sides.admin(side)).query(limitStatement(found.name, 0));
+    return this.sides.hand(side);
+  }
+
+  /** What was written on `to` will be kept for `from`: everything for the way back but the direction. */
+  protected async makeWayBack(way: Way, plan: FollowPlan): Promise<void> {
+    const name = this.name(back(way));
+    const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
+    const tables = inBoth(await readTables(to), await readTables(from), plan.tables);
+    await inOne(to, publicationStatements(name, tables));
+    if (!(await findSlot(to, name))) await createSlot(to, name);
+    else await to.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [name]);
+    await subscribe(from, name, await this.url(way.to));
+  }
+
+  protected async url(side: Side): Promise<string> {
+    return withDatabase(this.sides.server(side).address.url, (await this.sides.found(side)).name);
+  }
+
+  protected name(way: Way): string {
+    return wayName(this.run, way);
+  }
+}

@@ -1,0 +1,74 @@
+import type { Finding } from '../core/check.ts';
+import type { ErrorRecord, Event, RunOutcome } from '../core/event.ts';
+import type { Plan } from '../core/plan.ts';
+import type { Side } from '../core/side.ts';
+
+export type RunPhase =
+  | 'running'
+  | 'unwinding'
+  | RunOutcome
+  | 'swapping back'
+  | 'swapped back'
+  | 'retiring'
+  | 'retired';
+
+/** `again`: was begun by a process that died, and is to be executed once more. */
+export type StepPhase =
+  | 'waiting'
+  | 'again'
+  | 'running'
+  | 'done'
+  | 'failed'
+  | 'undoing'
+  | 'undone'
+  | 'undo failed';
+
+export interface StepState {
+  readonly phase: StepPhase;
+  readonly startedAt?: string;
+  readonly ms?: number;
+  readonly output?: unknown;
+  readonly error?: ErrorRecord;
+  readonly findings: readonly Finding[];
+}
+
+/** What the journal says about a run. Never stored: always folded anew from the events. */
+export interface RunState {
+  readonly run: string;
+  readonly plan: Plan;
+  readonly phase: RunPhase;
+  /** The side that the targets point at, as far as the journal knows. */
+  readonly live: Side;
+  readonly operator: string;
+  /** Who went on with the run after a process of it had died. */
+  readonly resumed: readonly { readonly at: string; readonly operator: string }[];
+  readonly startedAt: string;
+  readonly endedAt: string | undefined;
+  readonly exit: number | undefined;
+  readonly error: ErrorRecord | undefined;
+  readonly steps: Readonly<Record<string, StepState>>;
+  readonly switchedAt: string | undefined;
+  readonly retired: string | undefined;
+  /** Both sides as they were when ownership moved, of the latest time that says it. */
+  readonly closed: Readonly<Record<Side, string>> | undefined;
+  /** The side that a swap back makes live. */
+  readonly heading: Side;
+  /** What a swap back left in the copy that was live. */
+  readonly leftBehind: readonly string[];
+}
+
+export class IllegalTransitionError extends Error {
+  override readonly name = 'IllegalTransitionError';
+}
+
+/** Throws unless the run is in one of the phases. */
+export function require(state: RunState, event: Event, phases: readonly RunPhase[]): void {
+  if (!phases.includes(state.phase)) throw illegal(state, event);
+}
+
+export function illegal(state: RunState, event: Event, step?: string): IllegalTransitionError {
+  const where = 'step' in event ? ` of step ${event.step}${step ? `, which is ${step}` : ''}` : '';
+  return new IllegalTransitionError(
+    `event ${event.seq}, ${event.type}${where}, cannot follow: the run is ${state.phase}`,
+  );
+}

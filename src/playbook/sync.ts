@@ -1,0 +1,52 @@
+import type { CloneOptions, LongTransactions, Playbook, Sync } from '../core/playbook.ts';
+import type { Green } from './green.ts';
+
+type Written =
+  | 'none'
+  | 'logical'
+  | { readonly method: 'logical'; readonly 'without-identity': Sync['withoutIdentity'] };
+
+/** A sync in all its parts. */
+export const readSync = (written: Written): Sync =>
+  typeof written === 'string'
+    ? { method: written, withoutIdentity: 'refuse' }
+    : { method: written.method, withoutIdentity: written['without-identity'] };
+
+interface WrittenSwitch {
+  readonly 'long-transactions': LongTransactions;
+  readonly 'pause-budget': number;
+  readonly 'pause-retries': { readonly limit: number; readonly wait: number };
+}
+
+/** The switch without its targets. */
+export const readSwitch = (written: WrittenSwitch): Omit<Playbook['switch'], 'targets'> => ({
+  longTransactions: written['long-transactions'],
+  pause: {
+    budget: written['pause-budget'],
+    retries: written['pause-retries'].limit,
+    wait: written['pause-retries'].wait,
+  },
+});
+
+interface WrittenClone {
+  readonly method?: CloneOptions['method'] | undefined;
+  readonly strategy: CloneOptions['strategy'];
+  readonly pause: number;
+}
+
+/** How the copy is made; `refuse` is told what does not go together. */
+export function readClone(
+  { method, strategy, pause }: WrittenClone,
+  sync: Sync,
+  green: Green,
+  refuse: (keys: string[], message: string) => void,
+): CloneOptions {
+  const elsewhere = green.url !== undefined;
+  if (elsewhere && method === 'template')
+    refuse(['clone', 'method'], 'a template clone stays on one server; write dump, or take the line away');
+  if (sync.method === 'none' && elsewhere)
+    refuse(['green'], 'a copy on another server must follow blue; write sync: logical');
+  if (sync.method === 'none' && method === 'dump')
+    refuse(['clone', 'method'], 'a dump takes its time while clients write; write sync: logical besides');
+  return { method: method ?? (elsewhere ? 'dump' : 'template'), strategy, pause };
+}

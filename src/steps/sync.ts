@@ -1,0 +1,67 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StepError } from '../core/errors.ts';
+import type { Lag, Way } from '../core/live.ts';
+import type { Step, StepContext } from '../core/step.ts';
+import { formatBytes, formatDuration } from '../util/units.ts';
+import { livePlan } from './shared/live-plan.ts';
+
+const POLL_MS = 250;
+/** A change that arrives within this time says that green is level with blue. */
+const LEVEL_MS = 2000;
+/** Less than this may be written while one looks. */
+const NEAR_BYTES = 4_000_000;
+/** A worker is started anew after five seconds at the latest; nobody at work for longer, or failing twice, is no pause. */
+const PATIENCE_MS = 20_000;
+const FAILURES = 2;
+
+/** Lets green follow blue from the point of the copy on, and waits until it has caught up. */
+export const sync: Step = {
+  kind: 'sync',
+  async run(context) {
+    const way: Way = { from: 'blue', to: 'green' };
+    await context.database.live.follow(way, livePlan(context).follow);
+    const ms = await catchUp(context, way);
+    return { output: {}, summary: `green follows blue; a change takes ${formatDuration(ms)}` };
+  },
+  probe: () => Promise.resolve('absent'),
+  async undo(context) {
+    const any = await context.database.live.forget(livePlan(context).follow);
+    return any ? 'green follows blue no longer' : undefined;
+  },
+};
+
+/** Milliseconds that a change takes, once it takes no longer than a moment. Throws StepError when nobody applies them. */
+export async function catchUp(context: StepContext, way: Way): Promise<number> {
+  const { live } = context.database;
+  let most = 0;
+  let idleSince: number | undefined;
+  const started = Date.now();
+  for (;;) {
+    context.signal.throwIfAborted();
+    const lag = await live.lag(way);
+    most = Math.max(most, lag.bytes);
+    context.progress(most - lag.bytes, most, 'bytes', noteOf(lag, most, Date.now() - started));
+    idleSince = lag.running ? undefined : (idleSince ?? Date.now());
+    const overdue = idleSince !== undefined && Date.now() - idleSince > PATIENCE_MS;
+    if (overdue || (!lag.running && (lag.failed ?? 0) >= FAILURES) || (lag.error && lag.failed === undefined))
+      throw stopped(way, lag);
+    if (lag.running && lag.bytes < NEAR_BYTES) {
+      const ms = await live.beat(way, LEVEL_MS);
+      if (ms !== undefined) return ms;
+    }
+    await sleep(POLL_MS, undefined, { signal: context.signal }).catch(() => context.signal.throwIfAborted());
+  }
+}
+
+function noteOf(lag: Lag, most: number, ms: number): string {
+  if (!lag.running) return 'waiting for the apply worker';
+  const done = most - lag.bytes;
+  const left = done > 0 && ms > 2000 ? `, about ${formatDuration((lag.bytes / done) * ms)}` : '';
+  return `${formatBytes(lag.bytes)} behind${left}`;
+}
+
+const stopped = (way: Way, lag: Lag): StepError =>
+  new StepError(`${way.to} does not apply the changes of ${way.from}`, {
+    detail: lag.error ?? "the reason stands in the log of the server (the apply worker's ERROR)",
+    hint: 'mend what it says, in the migrations or in the data, and run again',
+  });

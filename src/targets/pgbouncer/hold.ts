@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, StepError } from '../../core/errors.ts';
+import type { Hold } from '../../core/target.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
+import type { Console } from './console.ts';
+
+const ATTEMPTS = 20;
+const POLL_MS = 20;
+/** Logins that the pause had cut off are over by then. */
+const LOGINS_MS = 1000;
+
+/**
+ * PAUSE and RESUME of entries. PAUSE has no time limit, and when its client goes away the entry stays paused: each one
+ * gets a connection of its own, and RESUME comes from another one.
+ */
+export class PgbouncerHold implements Hold {
+  readonly #entries: readonly string[];
+  readonly #console: () => Promise<Console>;
+  readonly #open: () => Promise<Console>;
+  #spare: Console[] = [];
+  /** What `server_login_retry` was. */
+  #loginRetry: string | undefined;
+  #tidying: Promise<void> | undefined;
+
+  constructor(entries: readonly string[], console: () => Promise<Console>, open: () => Promise<Console>) {
+    this.#entries = entries;
+    this.#console = console;
+    this.#open = open;
+  }
+
+  async ready(): Promise<void> {
+    const config = await (await this.#console()).ask('SHOW CONFIG');
+    const value = config.find(({ key }) => key === 'server_login_retry')?.['value'];
+    if (value && Number(value) > 0) this.#loginRetry = value;
+    this.#spare = this.#spare.filter(({ lost }) => !lost);
+    while (this.#spare.length < this.#entries.length) this.#spare.push(await this.#open());
+  }
+
+  async pause(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#entries.map((name, index) => this.#pause(name, this.#spare[index], signal)));
+  }
+
+  async #pause(name: string, spare: Console | undefined, signal: AbortSignal): Promise<void> {
+    const console = spare && !spare.lost ? spare : await this.#open();
+    const { promise: called, reject } = Promise.withResolvers<never>();
+    const giveUp = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      signal.throwIfAborted();
+      const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
+      paused.catch(() => undefined);
+      await Promise.race([paused, called]);
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+      // The entry stays as it is; whoever waits behind a RESUME would wait for good.
+      console.drop();
+    }
+  }
+
+  async release(): Promise<boolean> {
+    const console = await this.#console();
+    let held = false;
+    for (const name of this.#entries) {
+      for (let attempt = 1; await this.#isPaused(console, name); attempt += 1) {
+        held = true;
+        if (attempt > ATTEMPTS)
+          throw new StepError(`PgBouncer's ${name} stays paused`, {
+            hint: `on its admin console: RESUME ${name}`,
+          });
+        // PAUSE may have caught a login in the middle, and then no other one is tried for as long as this says.
+        await console.ask('SET server_login_retry=0');
+        await console.ask(`RESUME ${quoteIdentifier(name)}`).catch((error: unknown) => {
+          // It may have been resumed in between, by this or by another hand.
+          if (!/not paused/i.test(messageOf(error))) throw error;
+        });
+        if (attempt > 1) await sleep(POLL_MS);
+      }
+    }
+    if (held) this.#tidying = this.#tidy().catch(() => undefined);
+    return held;
+  }
+
+  /** A server that is away would be tried without a pause for as long as this stands. */
+  async #tidy(): Promise<void> {
+    await sleep(LOGINS_MS);
+    const console = await this.#console();
+    // Reading the files anew takes every SET back; needed only where a process died in between.
+    await console.ask(
+      this.#loginRetry === undefined ? 'RELOAD' : `SET server_login_retry=${this.#loginRetry}`,
+    );
+  }
+
+  async end(): Promise<void> {
+    await this.#tidying;
+    for (const console of this.#spare) await console.end();
+    this.#spare = [];
+  }
+
+  async #isPaused(console: Console, name: string): Promise<boolean> {
+    const rows = await console.ask('SHOW DATABASES');
+    return rows.find((row) => row['name'] === name)?.['paused'] === '1';
+  }
+}
