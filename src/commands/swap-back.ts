@@ -56,7 +56,7 @@ export async function swapTo(
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
         to,
-        confirm: (found) => confirm(found, options, io, signal),
+        confirm: (found) => confirm(found, to, options, io, signal),
       });
       const state = fold(await reopened.journal.read());
       const how =
@@ -74,12 +74,21 @@ export async function swapTo(
 
 async function confirm(
   leftBehind: readonly string[],
+  to: Side,
   options: SwapBackOptions,
   io: CommandIo,
   signal: AbortSignal,
 ): Promise<boolean> {
   io.err(describeLoss(leftBehind));
-  return options.yes === true || askYesNo('Go on now? The previous copy becomes live', signal);
+  return (
+    options.yes === true ||
+    askYesNo(
+      to === 'blue'
+        ? 'Swap back now? The previous copy becomes live'
+        : 'Switch now? Green becomes live once more',
+      signal,
+    )
+  );
 }
 
 function describeLoss(lines: readonly string[]): string {
