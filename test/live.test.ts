@@ -1,87 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import { workplace, type Workplace } from './helpers/cli.ts';
-import { Ledger, LEDGER_SCHEMA } from './helpers/ledger.ts';
-import { NEEDS_PGBOUNCER, pgbouncer, type Pooler } from './helpers/pgbouncer.ts';
+import { LIVE_SETTINGS, liveScene } from './helpers/live-scene.ts';
+import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 
 // One after the other: clients write all the time, and the machine is small.
 const test = ava.serial;
 
-const SETTINGS = { wal_level: 'logical', max_wal_senders: '20', max_replication_slots: '20' };
-
 const servers = new Map<string, Promise<TestServer>>();
 const server = (major: number, which = 'first'): Promise<TestServer> => {
   const key = `${major} ${which}`;
-  const started = servers.get(key) ?? testServer(major, SETTINGS);
+  const started = servers.get(key) ?? testServer(major, LIVE_SETTINGS);
   servers.set(key, started);
   return started;
 };
 test.after.always(async () => {
   for (const started of servers.values()) await (await started).stop();
 });
-
-/** An ordinary role, which both servers and PgBouncer know by one password. */
-const APP_ROLE = `do $$ begin create role app login password 'app-word'; exception when duplicate_object then end $$`;
-
-interface Scene {
-  readonly work: Workplace;
-  readonly env: Record<string, string>;
-  readonly pooler: Pooler;
-  readonly blue: { readonly server: TestServer; readonly name: string };
-  readonly green: { readonly server: TestServer; readonly name: string };
-  readonly ledger: Ledger;
-  readonly cutover: (args: readonly string[]) => ReturnType<Workplace['cutover']>;
-}
-
-/** Blue behind a real PgBouncer, with the ledger's tables, and a playbook that follows it. */
-async function scene(
-  t: ExecutionContext,
-  {
-    from,
-    to,
-    lines = '',
-    perSecond = 400,
-  }: { from: TestServer; to: TestServer; lines?: string; perSecond?: number },
-): Promise<Scene> {
-  const work = await workplace(t);
-  const name = await from.database('shop');
-  for (const each of new Set([from, to])) await each.sql(APP_ROLE);
-  await from.sql(LEDGER_SCHEMA, name);
-  await from.sql(
-    'grant all on all tables in schema public to app; grant all on all sequences in schema public to app',
-    name,
-  );
-  const green = `${name}_green`;
-  const direct = new URL(from.url(name));
-  const pooler = await pgbouncer([`shop = host=127.0.0.1 port=${direct.port} dbname=${name}`]);
-  t.teardown(() => pooler.stop());
-  await work.file('V001__tier.sql', "alter table accounts add column tier text not null default 'free';\n");
-  await work.file(
-    'playbook.yml',
-    `version: 1
-name: shop
-blue: \${DATABASE_URL}
-green: ${from === to ? green : '${GREEN_URL}'}
-sync: logical
-migrate: [sql: { directory: . }]
-gate: open
-switch:
-  targets:
-    - pgbouncer: { admin: "\${ADMIN_URL}", database: shop, file: ${pooler.file} }
-${lines}`,
-  );
-  const env = { DATABASE_URL: from.url(name), GREEN_URL: to.url(green), ADMIN_URL: pooler.admin };
-  return {
-    work,
-    env,
-    pooler,
-    blue: { server: from, name },
-    green: { server: to, name: green },
-    ledger: new Ledger(pooler.url('shop'), { perSecond }),
-    cutover: (args) => work.cutover(args, env),
-  };
-}
 
 /** Nothing of any run is left: neither on the servers, nor in the databases that live on. */
 async function assertNothingLeft(t: ExecutionContext, on: TestServer, database: string): Promise<void> {
@@ -109,7 +44,7 @@ for (const { title, from, to, needs } of PAIRS) {
   (skipped ? ava.skip : test)(
     `eight clients write through clone, sync, switch, swap back and a second switch ${title}: none fails, nothing is lost${skipped}`,
     async (t) => {
-      const { ledger, cutover, blue, green } = await scene(t, { from: await from(), to: await to() });
+      const { ledger, cutover, blue, green } = await liveScene(t, { from: await from(), to: await to() });
       ledger.start();
       await sleep(500);
       const ran = await cutover(['run', 'playbook.yml']);

@@ -28,7 +28,7 @@ export interface Workplace {
 }
 
 /** A folder of its own for one test, removed afterwards. */
-export async function workplace(t: ExecutionContext): Promise<Workplace> {
+export async function workplace(t: Pick<ExecutionContext, 'teardown'>): Promise<Workplace> {
   const folder = await mkdtemp(join(tmpdir(), 'cutover-test-work-'));
   // The account of an embedded server must be able to walk in.
   await chmod(folder, 0o755);

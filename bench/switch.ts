@@ -1,0 +1,191 @@
+// How long clients are held by a switch and a swap back while they write, beside a bare PAUSE – RELOAD – RESUME and
+// the clients' own noise: npm run bench:switch [-- --rounds 10]
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { pgbouncer as driver } from '../src/targets/pgbouncer.ts';
+import { LIVE_SETTINGS, liveScene, type LiveScene } from '../test/helpers/live-scene.ts';
+import { testServer, type TestServer } from '../test/helpers/postgres.ts';
+
+const GOALS = { median_ms: 45, times_bare: 1.5, largest_ms: 120, errors: 0, lost: 0 };
+/** What happens within this time of a swap is put down to it. */
+const AROUND_MS = 1000;
+
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '10' } } });
+const rounds = Number(values.rounds);
+
+const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
+const rounded = (ms: number): number => Math.round(ms * 10) / 10;
+const teardowns: (() => unknown)[] = [];
+
+interface Measured {
+  readonly pair: string;
+  readonly load: string;
+  readonly pauses: readonly number[];
+  readonly bare: readonly number[];
+  readonly inSwitch: readonly number[];
+  readonly quiet: readonly number[];
+  readonly errors: number;
+  readonly problems: readonly string[];
+  readonly perSecond: number;
+}
+
+const measured: Measured[] = [];
+const blue15 = await testServer(15, LIVE_SETTINGS);
+const both18 = await testServer(18, LIVE_SETTINGS);
+try {
+  for (const [pair, from, to] of [
+    ['one server, 18', both18, both18],
+    ['15 to 18', blue15, both18],
+  ] as const) {
+    for (const [load, perSecond] of [
+      ['400/s', 400],
+      ['full', 0],
+    ] as const)
+      measured.push(await measure(pair, load, from, to, perSecond));
+  }
+} finally {
+  for (const end of teardowns.toReversed()) await end();
+  await blue15.stop();
+  await both18.stop();
+}
+report();
+
+/** One run of the tool, then swaps back and forth with a bare pause after each. */
+async function measure(
+  pair: string,
+  load: string,
+  from: TestServer,
+  to: TestServer,
+  perSecond: number,
+): Promise<Measured> {
+  const scene = await liveScene({ teardown: (end) => void teardowns.push(end) }, { from, to, perSecond });
+  const { ledger } = scene;
+  ledger.start();
+  const started = performance.now();
+  await must(scene, ['run', 'playbook.yml']);
+  const swaps: { at: number }[] = [];
+  const bare: { at: number; ms: number }[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    for (const command of ['swap-back', 'switch']) {
+      await must(scene, [command, '--yes']);
+      swaps.push({ at: performance.now() });
+      await sleep(1500);
+      bare.push(await barePause(scene));
+      await sleep(1500);
+    }
+  }
+  const { errors, latencies } = await ledger.stop();
+  const seconds = (performance.now() - started) / 1000;
+  const near = (at: number, marks: readonly { at: number }[]): boolean =>
+    marks.some((mark) => at > mark.at - AROUND_MS - 600 && at < mark.at + AROUND_MS / 2);
+  // The largest in each stretch of as long a time, so that a maximum is held against maxima.
+  const largest = (list: readonly { at: number; ms: number }[], marks: readonly { at: number }[]): number[] =>
+    marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
+  const quietMarks = bare.map(({ at }) => ({ at: at + 1400 }));
+  return {
+    pair,
+    load,
+    pauses: await pauses(scene),
+    bare: bare.map(({ ms }) => ms),
+    inSwitch: largest(latencies, swaps),
+    quiet: largest(latencies, quietMarks),
+    errors: errors.length,
+    problems: await ledger.problems(to, scene.green.name),
+    perSecond: latencies.length / seconds,
+  };
+}
+
+async function must(scene: LiveScene, args: readonly string[]): Promise<void> {
+  const { code, err } = await scene.cutover(args);
+  if (code !== 0) throw new Error(`cutover ${args.join(' ')} ended with ${code}\n${err}`);
+}
+
+/** PAUSE, RELOAD, RESUME on the same PgBouncer under the same load, and nothing else. */
+async function barePause({ pooler }: LiveScene): Promise<{ at: number; ms: number }> {
+  const target = driver.open(
+    { admin: pooler.admin, database: 'shop', file: pooler.file },
+    {
+      folder: '/',
+      database: undefined as never,
+      names: { blue: 'a', green: 'b', previous: 'c' },
+      renames: true,
+      places: undefined,
+      resolve: (text) => text,
+    },
+  );
+  await target.hold!.ready();
+  const started = performance.now();
+  await target.hold!.pause(AbortSignal.timeout(5000));
+  await pooler.ask('RELOAD');
+  await target.hold!.release();
+  const ms = performance.now() - started;
+  await target.end!();
+  return { at: started, ms };
+}
+
+/** As the journal has them: from PAUSE to RESUME. */
+async function pauses({ work }: LiveScene): Promise<number[]> {
+  const runs = join(work.folder, '.cutover/runs');
+  const [run] = await readdir(runs);
+  const text = await readFile(join(runs, run!, 'journal.jsonl'), 'utf8');
+  const found: number[] = [];
+  for (const line of text.trim().split('\n')) {
+    const event = JSON.parse(line) as { type: string; step?: string; ms?: number; output?: { ms?: number } };
+    if (event.type === 'swap-back-finished') found.push(event.ms!);
+    if (event.type === 'step-succeeded' && event.step === 'switch') found.push(event.output!.ms!);
+  }
+  return found;
+}
+
+function report(): void {
+  console.log(
+    'clients held, milliseconds: median (largest); clients: largest latency, median of the swaps\n',
+  );
+  console.log(
+    'pair            load    swaps   held            bare            times   clients then  quiet  per s',
+  );
+  const figures = measured.map((each) => {
+    const [held, bare] = [median(each.pauses), median(each.bare)];
+    const [then, quiet] = [median(each.inSwitch), median(each.quiet)];
+    const cell = (list: readonly number[]): string =>
+      `${rounded(median(list))} (${rounded(Math.max(...list))})`;
+    console.log(
+      [
+        each.pair.padEnd(15),
+        each.load.padEnd(7),
+        String(each.pauses.length).padEnd(7),
+        cell(each.pauses).padEnd(15),
+        cell(each.bare).padEnd(15),
+        (held / bare).toFixed(2).padEnd(7),
+        String(rounded(then)).padEnd(13),
+        String(rounded(quiet)).padEnd(6),
+        Math.round(each.perSecond),
+      ].join(' '),
+    );
+    return {
+      pair: each.pair,
+      load: each.load,
+      swaps: each.pauses.length,
+      median_ms: rounded(held),
+      largest_ms: rounded(Math.max(...each.pauses)),
+      bare_median_ms: rounded(bare),
+      times_bare: Number((held / bare).toFixed(2)),
+      clients_largest_ms: rounded(then),
+      quiet_largest_ms: rounded(quiet),
+      per_second: Math.round(each.perSecond),
+      errors: each.errors,
+      problems: each.problems,
+    };
+  });
+  const met = figures.every(
+    (each) =>
+      each.median_ms <= GOALS.median_ms &&
+      each.times_bare <= GOALS.times_bare &&
+      each.largest_ms <= GOALS.largest_ms &&
+      each.errors === GOALS.errors &&
+      each.problems.length === GOALS.lost,
+  );
+  console.log(JSON.stringify({ bench: 'switch', figures, goals: GOALS, met }));
+}
