@@ -10,6 +10,8 @@ export interface Target {
   current(): Promise<Side | undefined>;
   /** Finds out everything that could make `switch` fail, and stages what can be staged. Changes nothing that clients see. */
   prepare(from: Side, to: Side): Promise<void>;
+  /** What of `switch` can be done ahead of time, where every moment of it counts. */
+  stage?(to: Side): Promise<void>;
   /** Compare-and-set: points from `from` to `to`, or throws and leaves it as it was. Repeatable. */
   switch(from: Side, to: Side): Promise<void>;
   /** Where clients can be held between two of their transactions. */

@@ -5,7 +5,7 @@ import type { Driver } from '../core/driver.ts';
 import { messageOf, StepError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { readText, removeLeftovers, replaceFile } from '../util/atomic-file.ts';
+import { readText, removeLeftovers, replaceFile, stageFile, type StagedFile } from '../util/atomic-file.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { Console } from './pgbouncer/console.ts';
 import { assertFit } from './pgbouncer/fit.ts';
@@ -64,6 +64,7 @@ class Pgbouncer implements Target {
   readonly #context: TargetContext;
   readonly #entries: readonly string[];
   #console: Promise<Console> | undefined;
+  #staged: { before: string; after: string; file: StagedFile } | undefined;
 
   constructor(options: Options, context: TargetContext) {
     this.#options = options;
@@ -122,10 +123,18 @@ class Pgbouncer implements Target {
     this.#pointed(text, to);
   }
 
-  async switch(from: Side, to: Side): Promise<void> {
+  async stage(to: Side): Promise<void> {
     if (this.#context.renames) return;
+    await this.#staged?.file.discard();
     const path = await realpath(this.#options.file);
     await removeLeftovers(path);
+    const before = await this.#read();
+    const after = this.#pointed(before, to);
+    this.#staged = { before, after, file: await stageFile(path, after) };
+  }
+
+  async switch(from: Side, to: Side): Promise<void> {
+    if (this.#context.renames) return;
     const text = await this.#read();
     const sides = new Set(this.#entries.map((name) => this.#sideOf(this.#pointing(text, name))));
     for (const side of sides) {
@@ -136,13 +145,25 @@ class Pgbouncer implements Target {
         });
     }
     const next = this.#pointed(text, to);
-    if (next !== text) await replaceFile(path, next);
+    if (next !== text) await this.#replace(text, next);
     const console = await this.#ask();
     await console.ask('RELOAD');
     for (const name of this.#entries) await this.#confirm(name, this.#pointing(next, name));
   }
 
+  async #replace(text: string, next: string): Promise<void> {
+    const staged = this.#staged;
+    this.#staged = undefined;
+    if (staged?.before === text && staged.after === next) return staged.file.commit();
+    await staged?.file.discard();
+    const path = await realpath(this.#options.file);
+    await removeLeftovers(path);
+    await replaceFile(path, next);
+  }
+
   async end(): Promise<void> {
+    await this.#staged?.file.discard();
+    this.#staged = undefined;
     await this.hold.end();
     await (await this.#console?.catch(() => undefined))?.end();
     this.#console = undefined;

@@ -39,6 +39,16 @@ function isRunning(pid: number): boolean {
  * Mode and owner stay as they were.
  */
 export async function replaceFile(path: string, content: string): Promise<void> {
+  await (await stageFile(path, content)).commit();
+}
+
+/** A new content that lies beside its file, durable, and takes its place by one rename. */
+export interface StagedFile {
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+export async function stageFile(path: string, content: string): Promise<StagedFile> {
   const before = await stat(path).catch(() => undefined);
   const temporary = `${path}.cutover-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
@@ -54,12 +64,23 @@ export async function replaceFile(path: string, content: string): Promise<void> 
     } finally {
       await handle.close();
     }
-    await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(dirname(path));
+  const discard = (): Promise<void> => rm(temporary, { force: true });
+  return {
+    discard,
+    async commit() {
+      try {
+        await rename(temporary, path);
+      } catch (error) {
+        await discard();
+        throw error;
+      }
+      await syncFolder(dirname(path));
+    },
+  };
 }
 
 export const readText = (path: string): Promise<string> => readFile(path, 'utf8');

@@ -15,7 +15,8 @@ export interface FenceOutput {
 
 /** Both sides, if they are there and closed; throws StepError that names the one that is not. */
 export async function closedSides({ database }: StepContext): Promise<{ blue: SideState; green: SideState }> {
-  const sides = { blue: await database.state('blue'), green: await database.state('green') };
+  const [blue, green] = await Promise.all([database.state('blue'), database.state('green')]);
+  const sides = { blue, green };
   for (const [side, state] of Object.entries(sides)) {
     if (state?.closed) continue;
     throw new StepError(
@@ -25,7 +26,7 @@ export async function closedSides({ database }: StepContext): Promise<{ blue: Si
       { hint: 'what was verified may not be true any more; run again' },
     );
   }
-  return { blue: sides.blue!, green: sides.green! };
+  return { blue: blue!, green: green! };
 }
 
 /** Throws StepError when a side was opened since, even if it was closed again. */

@@ -45,8 +45,8 @@ async function attempt(context: StepContext, way: Way): Promise<{ ms: number }> 
   const { follow } = livePlan(context);
   for (const { target } of targets) await target.prepare(way.from, way.to);
   await catchUp(context, way);
-  const holds = holdsOf(context);
-  await Promise.all(holds.map((hold) => hold.ready()));
+  await Promise.all(holdsOf(context).map((hold) => hold.ready()));
+  for (const { target } of targets) await target.stage?.(way.to);
   const passage = await database.live.prepare(way, follow, plan.longTransactions, controlOf(context));
   try {
     // Just before the pause, where it still costs nobody anything; from here on a signal waits until all is settled.
@@ -73,11 +73,13 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
     await hold(context, budget, inTime);
     await passage.fence(deadline);
     inTime('the last sessions ended');
-    await passage.drain(deadline);
+    // Nothing of this changes while the last changes arrive.
+    const [, { blue, green }] = await Promise.all([
+      passage.drain(deadline),
+      closedSides(context),
+      context.database.assertLocked(),
+    ]);
     inTime('the last changes arrived');
-    const { blue, green } = await closedSides(context);
-    await context.database.assertLocked();
-    inTime('both sides were looked at');
     context.database.setPatience(PATIENCE_MS);
     await context.record({
       type: 'ownership-moved',

@@ -21,6 +21,7 @@ export class PgbouncerHold implements Hold {
   /** What `server_login_retry` was. */
   #loginRetry: string | undefined;
   #tidying: Promise<void> | undefined;
+  readonly #paused = new Set<string>();
 
   constructor(entries: readonly string[], console: () => Promise<Console>, open: () => Promise<Console>) {
     this.#entries = entries;
@@ -47,6 +48,7 @@ export class PgbouncerHold implements Hold {
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       signal.throwIfAborted();
+      this.#paused.add(name);
       const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
       paused.catch(() => undefined);
       await Promise.race([paused, called]);
@@ -61,7 +63,12 @@ export class PgbouncerHold implements Hold {
     const console = await this.#console();
     let held = false;
     for (const name of this.#entries) {
-      for (let attempt = 1; await this.#isPaused(console, name); attempt += 1) {
+      // One that this process has paused needs no look before.
+      for (
+        let attempt = 1;
+        this.#paused.delete(name) || (await this.#isPaused(console, name));
+        attempt += 1
+      ) {
         held = true;
         if (attempt > ATTEMPTS)
           throw new StepError(`PgBouncer's ${name} stays paused`, {

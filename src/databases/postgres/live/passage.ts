@@ -7,6 +7,7 @@ import { other, type Side } from '../../../core/side.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 import { formatDuration } from '../../../util/units.ts';
 import { openMaintenance, type Connection } from '../connection.ts';
+import type { Found } from '../copy/copy.ts';
 import { describeSession } from '../door/fence.ts';
 import { readSessions } from '../facts/facts.ts';
 import type { Sides } from '../sides.ts';
@@ -34,6 +35,7 @@ export class LivePassage implements Passage {
   readonly #prepared: Prepared;
   /** Outside of both databases, for the pause alone. */
   readonly #admins: Readonly<Record<Side, Connection>>;
+  readonly #found: Readonly<Record<Side, Found>>;
   readonly #sequences: Sequences;
   /** What `to` follows `from` by, and what `from` will follow `to` by. */
   readonly #forward: Subscription;
@@ -42,12 +44,14 @@ export class LivePassage implements Passage {
   private constructor(
     prepared: Prepared,
     admins: Readonly<Record<Side, Connection>>,
+    found: Readonly<Record<Side, Found>>,
     sequences: Sequences,
     forward: Subscription,
     back: Subscription,
   ) {
     this.#prepared = prepared;
     this.#admins = admins;
+    this.#found = found;
     this.#sequences = sequences;
     this.#forward = forward;
     this.#back = back;
@@ -68,7 +72,15 @@ export class LivePassage implements Passage {
     if (!forward || !back)
       throw new StepError('a subscription of this run is gone; has somebody dropped it?');
     const admins = { [from]: await pauseAdmin(sides, from), [to]: await pauseAdmin(sides, to) };
-    const passage = new LivePassage(prepared, admins as Record<Side, Connection>, sequences, forward, back);
+    const found = { blue: await sides.found('blue'), green: await sides.found('green') };
+    const passage = new LivePassage(
+      prepared,
+      admins as Record<Side, Connection>,
+      found,
+      sequences,
+      forward,
+      back,
+    );
     try {
       await passage.#close(to, performance.now() + 5000, 'end');
       await unfenceTables(drain);
@@ -111,14 +123,10 @@ export class LivePassage implements Passage {
   }
 
   async #close(side: Side, deadline: number, then: LongTransactions['then']): Promise<void> {
-    const { sides } = this.#prepared;
-    const found = await sides.found(side);
     await shut({
       admin: this.#admins[side],
-      oid: found.oid,
-      name: found.name,
-      tablespace: found.tablespace,
-      own: sides.pids(),
+      found: this.#found[side],
+      own: this.#prepared.sides.pids(),
       then,
       deadline,
     });

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, StepError } from '../../../core/errors.ts';
-import type { SessionInfo } from '../../../core/facts.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 import type { Connection } from '../connection.ts';
+import type { Found } from '../copy/copy.ts';
 import { describeSession, refusePrepared } from '../door/fence.ts';
 import { readSessions } from '../facts/facts.ts';
 
@@ -12,9 +12,7 @@ const POLL_MS = 2;
 export interface Shutting {
   /** Outside of the database, with a short lock_timeout. */
   readonly admin: Connection;
-  readonly oid: number;
-  readonly name: string;
-  readonly tablespace: string;
+  readonly found: Found;
   /** The tool's own sessions in the database. */
   readonly own: readonly number[];
   readonly then: LongTransactions['then'];
@@ -22,40 +20,39 @@ export interface Shutting {
   readonly deadline: number;
 }
 
+/** Who is left: the workers of the run's own replication go on, and autovacuum writes no rows. */
+const LEFT = `
+select pid, xact_start is not null as busy from pg_stat_activity
+where datid = $1 and pid <> all($2::int[])
+  and backend_type not in ('autovacuum worker', 'walsender') and backend_type not like 'logical replication%'
+union all select 0, true from pg_prepared_xacts where database = $3`;
+
 /**
  * The fence in the pause: nobody gets into the database any more, superusers neither, and everybody is out but the
  * tool and the workers of its own replication. Transactions have half of the time that is left; then they are ended,
  * or the pause runs out.
  */
 export async function shut(shutting: Shutting): Promise<void> {
-  const { admin, oid, name, own, deadline } = shutting;
+  const { admin, found, deadline } = shutting;
+  const { oid, name } = found;
   await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`);
+  // A backend that is just starting is in no list yet, but holds a lock on its database until it is.
+  while (!(await barrier(shutting))) if (performance.now() > deadline) throw await overdue(shutting);
   const patient = performance.now() + (deadline - performance.now()) / 2;
-  for (let passed = false; ; await sleep(POLL_MS)) {
-    const sessions = (await readSessions(admin, oid, own)).filter(isClient);
-    if (sessions.length === 0) {
-      // A backend that is just starting is in no list yet, but holds a lock on its database until it is.
-      if (passed) break;
-      passed = await barrier(shutting);
-      continue;
-    }
-    const busy = sessions.filter(({ transactionSeconds }) => transactionSeconds !== undefined);
-    const ended =
-      performance.now() < patient || shutting.then === 'refuse' ? without(sessions, busy) : sessions;
-    for (const { pid } of ended) await admin.query('select pg_terminate_backend($1)', [pid]);
-    if (performance.now() > deadline) throw overdue(name, sessions);
+  for (;;) {
+    const left = await admin.query<{ pid: number; busy: boolean }>(LEFT, [oid, shutting.own, name]);
+    if (left.length === 0) return;
+    if (left.some(({ pid }) => pid === 0)) await refusePrepared(admin, name);
+    const gentle = performance.now() < patient || shutting.then === 'refuse';
+    for (const { pid, busy } of left)
+      if (!(gentle && busy)) await admin.query('select pg_terminate_backend($1)', [pid]);
+    if (performance.now() > deadline) throw await overdue(shutting);
+    await sleep(POLL_MS);
   }
-  await refusePrepared(admin, name);
 }
 
-const without = (sessions: readonly SessionInfo[], busy: readonly SessionInfo[]): SessionInfo[] =>
-  sessions.filter((session) => !busy.includes(session));
-
-/** The workers of the run's own replication go on; autovacuum writes no rows. */
-const isClient = ({ kind }: SessionInfo): boolean =>
-  kind !== 'autovacuum worker' && kind !== 'walsender' && !kind.startsWith('logical replication');
-
-async function barrier({ admin, name, tablespace }: Shutting): Promise<boolean> {
+/** Asks for the lock that conflicts with theirs, and changes nothing; says whether it was had. */
+async function barrier({ admin, found: { name, tablespace } }: Shutting): Promise<boolean> {
   try {
     await admin.query(
       `ALTER DATABASE ${quoteIdentifier(name)} SET TABLESPACE ${quoteIdentifier(tablespace)}`,
@@ -69,8 +66,10 @@ async function barrier({ admin, name, tablespace }: Shutting): Promise<boolean> 
   }
 }
 
-const overdue = (name: string, sessions: readonly SessionInfo[]): StepError =>
-  new StepError(`sessions on ${name} did not end within the pause`, {
+async function overdue({ admin, found: { oid, name }, own }: Shutting): Promise<StepError> {
+  const sessions = await readSessions(admin, oid, own);
+  return new StepError(`sessions on ${name} did not end within the pause`, {
     detail: sessions.map((session) => `  ${describeSession(session)}`).join('\n'),
     hint: 'see what they wait for; or give the pause more time: switch: { pause-budget: … }',
   });
+}
