@@ -1,5 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
+import { join } from 'node:path';
+import type { Event } from '../src/core/event.ts';
+import { FileJournalStore } from '../src/journal/file.ts';
+import type { Workplace } from './helpers/cli.ts';
 import { LIVE_SETTINGS, liveScene } from './helpers/live-scene.ts';
 import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
@@ -17,6 +21,11 @@ const server = (major: number, which = 'first'): Promise<TestServer> => {
 test.after.always(async () => {
   for (const started of servers.values()) await (await started).stop();
 });
+
+async function eventsOf({ folder }: Workplace): Promise<Event[]> {
+  const store = new FileJournalStore(join(folder, '.cutover'));
+  return store.read((await store.list()).at(-1)!);
+}
 
 /** Nothing of any run is left: neither on the servers, nor in the databases that live on. */
 async function assertNothingLeft(t: ExecutionContext, on: TestServer, database: string): Promise<void> {
@@ -67,3 +76,29 @@ for (const { title, from, to, needs } of PAIRS) {
     },
   );
 }
+
+(NEEDS_PGBOUNCER ? ava.skip : test)(
+  `a pause budget of 1 ms is called off a hundred times: no client fails, and nothing is left${NEEDS_PGBOUNCER}`,
+  async (t) => {
+    const on = await server(18);
+    const { ledger, cutover, blue, pooler, work } = await liveScene(t, {
+      from: on,
+      to: on,
+      lines: '  pause-budget: 1ms\n  pause-retries: { limit: 99, wait: 20ms }\n',
+    });
+    ledger.start();
+    const ran = await cutover(['run', 'playbook.yml']);
+    t.is(ran.code, 4, ran.err);
+    t.regex(ran.err, /the pause budget of 1 ms ran out/);
+    const { errors } = await ledger.stop();
+    t.deepEqual(errors, []);
+    const retried = (await eventsOf(work)).filter(({ type }) => type === 'step-retried');
+    t.is(retried.length, 99, ran.err);
+    t.deepEqual(await ledger.problems(on, blue.name), []);
+    await assertNothingLeft(t, on, blue.name);
+    t.deepEqual(await on.sql(`select datname from pg_database where datname like '${blue.name}_%'`), []);
+    const [entry] = (await pooler.ask('SHOW DATABASES')).filter(({ name }) => name === 'shop');
+    t.is(String(entry!['paused']), '0');
+    t.is((await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')!['value'], '15');
+  },
+);

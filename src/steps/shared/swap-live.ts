@@ -64,13 +64,11 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
   const started = performance.now();
   const deadline = started + budget;
   const inTime = (doing: string): void => {
-    if (performance.now() <= deadline) return;
-    throw new CalledOff(`the pause budget of ${formatDuration(budget)} ran out while ${doing}`, {
-      hint: 'clients go on where they were; give the pause more time: switch: { pause-budget: … }',
-    });
+    if (performance.now() > deadline) throw ranOut(budget, doing);
   };
   try {
-    await hold(context, budget, inTime);
+    await hold(context, budget);
+    inTime('clients finished their transactions');
     await passage.fence(deadline);
     inTime('the last sessions ended');
     // Nothing of this changes while the last changes arrive.
@@ -89,25 +87,35 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
     });
   } catch (cause) {
     await backToBefore(context, way, cause);
-    throw cause;
+    throw performance.now() > deadline && isOverdue(cause) ? ranOut(budget, cause) : cause;
   }
   if (context.plan.renames) await passage.leave();
   return flip(context, way, started);
 }
 
-async function hold(context: StepContext, budget: number, inTime: (doing: string) => void): Promise<void> {
-  const holds = holdsOf(context);
-  const over = AbortSignal.timeout(budget);
+/** Holds all clients: one that goes on would write where nobody follows any more. */
+async function hold(context: StepContext, budget: number): Promise<void> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(ranOut(budget, 'clients finished their transactions')), budget);
   try {
-    // All of them before anything else: one that goes on would write where nobody follows any more.
-    const paused = await Promise.allSettled(holds.map((each) => each.pause(over)));
+    const paused = await Promise.allSettled(holdsOf(context).map((each) => each.pause(over.signal)));
     for (const each of paused) if (each.status === 'rejected') throw each.reason as Error;
-  } catch (cause) {
-    inTime('clients finished their transactions');
-    throw cause;
+  } finally {
+    clearTimeout(timer);
   }
-  inTime('clients finished their transactions');
 }
+
+const ranOut = (budget: number, doing: string | StepError): CalledOff => {
+  const what = typeof doing === 'string' ? ` while ${doing}` : `: ${doing.message}`;
+  return new CalledOff(`the pause budget of ${formatDuration(budget)} ran out${what}`, {
+    detail: typeof doing === 'string' ? undefined : doing.detail,
+    hint: 'clients go on where they were; give the pause more time: switch: { pause-budget: … }',
+  });
+};
+
+/** Something took too long, and nothing broke. */
+const isOverdue = (error: unknown): error is StepError =>
+  error instanceof StepError && !(error instanceof CalledOff) && error.cause === undefined;
 
 /** Clients first, everything else after them. */
 async function backToBefore(context: StepContext, way: Way, cause: unknown): Promise<void> {

@@ -44,10 +44,11 @@ export class PgbouncerHold implements Hold {
   async #pause(name: string, spare: Console | undefined, signal: AbortSignal): Promise<void> {
     const console = spare && !spare.lost ? spare : await this.#open();
     const { promise: called, reject } = Promise.withResolvers<never>();
+    called.catch(() => undefined);
     const giveUp = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', giveUp, { once: true });
     try {
-      signal.throwIfAborted();
+      await this.#noLogins(console, name, signal);
       this.#paused.add(name);
       const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
       paused.catch(() => undefined);
@@ -56,6 +57,19 @@ export class PgbouncerHold implements Hold {
       signal.removeEventListener('abort', giveUp);
       // The entry stays as it is; whoever waits behind a RESUME would wait for good.
       console.drop();
+    }
+  }
+
+  /**
+   * A login that PAUSE cuts off counts as failed, and until the next one has succeeded PgBouncer turns away everybody
+   * who asks. None is begun while enough connections are there: the moment before is the one to take.
+   */
+  async #noLogins(console: Console, name: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const pools = (await console.ask('SHOW POOLS')).filter(({ database }) => database === name);
+      if (pools.every((pool) => pool['sv_login'] === '0')) return;
+      await sleep(1);
     }
   }
 
