@@ -5,9 +5,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { embeddedBinaries } from '../../src/databases/postgres/embedded/binaries.ts';
-import { startCluster, type Cluster } from '../../src/databases/postgres/embedded/cluster.ts';
+import {
+  startCluster,
+  type Cluster,
+  type ClusterOptions,
+} from '../../src/databases/postgres/embedded/cluster.ts';
+import { until } from './until.ts';
 
 export const DEFAULT_MAJOR = 18;
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 const packages: Record<number, string | undefined> = {
   14: 'pg14',
   15: 'pg15',
@@ -31,6 +44,8 @@ export interface TestServer {
   connect(database?: string): Promise<Client>;
   /** Runs one SQL text and gives its rows. */
   sql<R extends QueryResultRow = Record<string, string>>(text: string, database?: string): Promise<R[]>;
+  /** Stops the server at once, as a crash does, and starts it again. */
+  crash(): Promise<void>;
   /** Makes an empty database with a name nobody has, and gives the name. */
   database(prefix?: string): Promise<string>;
   stop(): Promise<void>;
@@ -42,15 +57,16 @@ export async function testServer(
   settings: Record<string, string> = {},
 ): Promise<TestServer> {
   const home = await mkdtemp(join(tmpdir(), `cutover-test-pg${major}-`));
-  const cluster = await startCluster({
+  const options = {
     binaries: await embeddedBinaries(packages[major]),
     home,
     settings: { fsync: 'off', max_connections: '200', shared_buffers: '64MB', ...settings },
-  });
-  return serverOn(cluster, home);
+  };
+  return serverOn(await startCluster(options), home, options);
 }
 
-function serverOn(cluster: Cluster, home: string): TestServer {
+function serverOn(first: Cluster, home: string, options: ClusterOptions): TestServer {
+  let cluster = first;
   const clients = new Set<Client>();
   const connect = async (database = 'postgres'): Promise<Client> => {
     const client = new Client({ connectionString: cluster.url(database) });
@@ -60,7 +76,15 @@ function serverOn(cluster: Cluster, home: string): TestServer {
     return client;
   };
   return {
-    cluster,
+    get cluster() {
+      return cluster;
+    },
+    async crash() {
+      const { pid, folder } = cluster;
+      process.kill(pid, 'SIGQUIT');
+      await until('the end of the server', () => !isRunning(pid));
+      cluster = await startCluster({ ...options, home: folder });
+    },
     url: (database = 'postgres') => cluster.url(database),
     connect,
     async sql<R extends QueryResultRow>(text: string, database?: string) {
