@@ -57,6 +57,13 @@ try {
 }
 report();
 
+const near = (at: number, marks: readonly { at: number }[]): boolean =>
+  marks.some((mark) => at > mark.at - AROUND_MS && at < mark.at + AROUND_MS / 4);
+
+// The largest in each stretch of as long a time, so that a maximum is held against maxima.
+const largest = (list: readonly { at: number; ms: number }[], marks: readonly { at: number }[]): number[] =>
+  marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
+
 /** One run of the tool, then swaps back and forth with a bare pause after each. */
 async function measure(
   pair: string,
@@ -84,11 +91,6 @@ async function measure(
   }
   const { errors, latencies } = await ledger.stop();
   const seconds = (performance.now() - started) / 1000;
-  const near = (at: number, marks: readonly { at: number }[]): boolean =>
-    marks.some((mark) => at > mark.at - AROUND_MS && at < mark.at + AROUND_MS / 4);
-  // The largest in each stretch of as long a time, so that a maximum is held against maxima.
-  const largest = (list: readonly { at: number; ms: number }[], marks: readonly { at: number }[]): number[] =>
-    marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
   const acknowledged = latencies.map(({ at, ms }) => ({ at: at + ms })).toSorted((a, b) => a.at - b.at);
   const gaps = (marks: readonly { at: number }[]): number[] =>
     marks.map((mark) => {

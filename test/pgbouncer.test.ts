@@ -235,7 +235,7 @@ for (const [title, lines, settings, message] of [
     const { target } = await subject(
       t,
       [...own, ...(lines ?? []).map((name) => line(name, 'postgres'))],
-      settings as Record<string, string>,
+      settings,
     );
     await t.throwsAsync(target.prepare('blue', 'green'), { message });
   });

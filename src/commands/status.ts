@@ -2,15 +2,17 @@ import { EXIT, type ExitCode } from '../core/errors.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { runText } from '../report/run.ts';
+import { meterText } from '../report/meter.ts';
+import { readMeter } from '../run/meter.ts';
 import { nextFor } from '../run/reopen.ts';
 import { JsonScreen, LineScreen } from '../run/screen/lines.ts';
 import { follow, isAtWork } from '../run/steer/follow.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { chooseRun, runToShow, withStore } from './shared/surroundings.ts';
+import { chooseRun, runToShow, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type StatusOptions = Options<{ json?: true; watch?: true }>;
 
-/** What the journal says; asks no server. */
+/** What the journal says; of a run that follows, the servers are asked besides whether one can still go back. */
 export async function run(
   [named]: readonly (string | undefined)[],
   options: StatusOptions,
@@ -20,8 +22,21 @@ export async function run(
     const state = named === undefined ? await runToShow(store) : await chooseRun(store, named);
     if (options.watch) return watch(store, state, options, io);
     const writer = await store.writer(state.run);
-    if (options.json) io.out(JSON.stringify({ ...state, writer: writer ?? null }, null, 2));
-    else io.out(runText(state, nextFor(state), io.outStyle, atWork(state, writer)));
+    const meter = await readMeter(state, () => surroundingsOf(options));
+    if (options.json)
+      io.out(
+        JSON.stringify({ ...state, writer: writer ?? null, ...(meter ? { wayBack: meter } : {}) }, null, 2),
+      );
+    else
+      io.out(
+        runText(
+          state,
+          nextFor(state),
+          io.outStyle,
+          atWork(state, writer),
+          meter && meterText(meter, io.outStyle),
+        ),
+      );
     return EXIT.done;
   });
 }

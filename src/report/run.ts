@@ -16,7 +16,13 @@ const MARKS: Record<StepState['phase'], string> = {
 };
 
 /** What the journal says of a run: its phase, its steps and what can be done next. */
-export function runText(state: RunState, next: string, style: Style, atWork?: string): string {
+export function runText(
+  state: RunState,
+  next: string,
+  style: Style,
+  atWork?: string,
+  meter?: string,
+): string {
   const { plan } = state;
   const lines = [
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
@@ -24,6 +30,7 @@ export function runText(state: RunState, next: string, style: Style, atWork?: st
     ...state.resumed.map(({ at, operator }) => `  resumed ${time(at)} by ${operator}`),
     ...(atWork === undefined ? [] : [`  ${atWork}`]),
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,
+    ...(meter === undefined ? [] : meter.split('\n').map((line) => `  ${line}`)),
     ...closedText(state).map((line) => `  ${style.yellow(line)}`),
     '',
     ...plan.steps.map((step) => stepLine(step.title, state.steps[step.id]!, style)),
@@ -78,11 +85,12 @@ function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[
 }
 
 function keptText(state: RunState): string {
-  const { names, renames } = state.plan;
+  const { names, renames, live } = state.plan;
+  const how = live ? 'fenced, and follows' : 'closed';
   if (state.phase === 'completed' || state.phase === 'swapping back') {
-    return `; the previous copy is ${renames ? names.previous : names.blue}, closed`;
+    return `; the previous copy is ${renames ? names.previous : names.blue}, ${how}`;
   }
-  if (state.phase === 'swapped back') return `; the copy that was live is ${names.green}, closed`;
+  if (state.phase === 'swapped back') return `; the copy that was live is ${names.green}, ${how}`;
   if (state.phase === 'retired') return `; ${state.retired} was dropped`;
   return '';
 }

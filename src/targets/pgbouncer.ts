@@ -1,15 +1,14 @@
-import { realpath } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Driver } from '../core/driver.ts';
-import { messageOf, StepError } from '../core/errors.ts';
+import { StepError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { readText, removeLeftovers, replaceFile, stageFile, type StagedFile } from '../util/atomic-file.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { Console } from './pgbouncer/console.ts';
 import { assertFit } from './pgbouncer/fit.ts';
-import { findEntry, pointed, pointingOf, type Pointing } from './pgbouncer/databases-line.ts';
+import type { Pointing } from './pgbouncer/databases-line.ts';
+import { EntriesFile } from './pgbouncer/entries-file.ts';
 import { PgbouncerHold } from './pgbouncer/hold.ts';
 
 const pointing = () =>
@@ -63,13 +62,14 @@ class Pgbouncer implements Target {
   readonly #options: Options;
   readonly #context: TargetContext;
   readonly #entries: readonly string[];
+  readonly #file: EntriesFile;
   #console: Promise<Console> | undefined;
-  #staged: { before: string; after: string; file: StagedFile } | undefined;
 
   constructor(options: Options, context: TargetContext) {
     this.#options = options;
     this.#context = context;
     this.#entries = [options.database].flat();
+    this.#file = new EntriesFile(options.file, this.#entries, (side, now) => this.#place(side, now));
     this.hold = new PgbouncerHold(
       this.#entries,
       () => this.#ask(),
@@ -97,20 +97,20 @@ class Pgbouncer implements Target {
 
   async current(): Promise<Side | undefined> {
     if (this.#context.renames) return this.#sideByName();
-    const text = await this.#read();
+    const text = await this.#file.read();
     const sides = new Set<Side | undefined>();
     for (const name of this.#entries) {
-      const written = this.#sideOf(this.#pointing(text, name));
+      const written = this.#file.sideOf(this.#file.pointing(text, name));
       sides.add(written);
       const shown = await this.#shown(name);
-      sides.add(written && matches(shown, this.#pointing(text, name)) ? written : undefined);
+      sides.add(written && matches(shown, this.#file.pointing(text, name)) ? written : undefined);
     }
     const [side] = sides;
     return sides.size === 1 ? side : undefined;
   }
 
   async prepare(from: Side, to: Side): Promise<void> {
-    const text = await this.#read();
+    const text = await this.#file.read();
     await assertFit(await this.#ask(), this.#entries, text, this.#options.file);
     if (this.#context.renames) return;
     const current = await this.current();
@@ -120,23 +120,17 @@ class Pgbouncer implements Target {
         { where: this.#options.file, hint: 'put the line right, RELOAD, and run again' },
       );
     }
-    this.#pointed(text, to);
+    this.#file.pointed(text, to);
   }
 
   async stage(to: Side): Promise<void> {
-    if (this.#context.renames) return;
-    await this.#staged?.file.discard();
-    const path = await realpath(this.#options.file);
-    await removeLeftovers(path);
-    const before = await this.#read();
-    const after = this.#pointed(before, to);
-    this.#staged = { before, after, file: await stageFile(path, after) };
+    if (!this.#context.renames) await this.#file.stage(to);
   }
 
   async switch(from: Side, to: Side): Promise<void> {
     if (this.#context.renames) return;
-    const text = await this.#read();
-    const sides = new Set(this.#entries.map((name) => this.#sideOf(this.#pointing(text, name))));
+    const text = await this.#file.read();
+    const sides = new Set(this.#entries.map((name) => this.#file.sideOf(this.#file.pointing(text, name))));
     for (const side of sides) {
       if (side !== from && side !== to)
         throw new StepError(`the line of PgBouncer's ${this.#entries.join(', ')} was changed by somebody`, {
@@ -144,26 +138,15 @@ class Pgbouncer implements Target {
           hint: 'put it right; nothing was changed',
         });
     }
-    const next = this.#pointed(text, to);
-    if (next !== text) await this.#replace(text, next);
+    const next = this.#file.pointed(text, to);
+    if (next !== text) await this.#file.replace(text, next);
     const console = await this.#ask();
     await console.ask('RELOAD');
-    for (const name of this.#entries) await this.#confirm(name, this.#pointing(next, name));
-  }
-
-  async #replace(text: string, next: string): Promise<void> {
-    const staged = this.#staged;
-    this.#staged = undefined;
-    if (staged?.before === text && staged.after === next) return staged.file.commit();
-    await staged?.file.discard();
-    const path = await realpath(this.#options.file);
-    await removeLeftovers(path);
-    await replaceFile(path, next);
+    for (const name of this.#entries) await this.#confirm(name, this.#file.pointing(next, name));
   }
 
   async end(): Promise<void> {
-    await this.#staged?.file.discard();
-    this.#staged = undefined;
+    await this.#file.discard();
     await this.hold.end();
     await (await this.#console?.catch(() => undefined))?.end();
     this.#console = undefined;
@@ -185,32 +168,6 @@ class Pgbouncer implements Target {
     }
   }
 
-  async #read(): Promise<string> {
-    try {
-      return await readText(await realpath(this.#options.file));
-    } catch (cause) {
-      throw new StepError(`the file cannot be read: ${messageOf(cause)}`, {
-        where: this.#options.file,
-        cause,
-      });
-    }
-  }
-
-  #pointing(text: string, name: string): Pointing {
-    try {
-      return pointingOf(findEntry(text, name), name);
-    } catch (cause) {
-      throw new StepError(messageOf(cause), { where: this.#options.file, cause });
-    }
-  }
-
-  #pointed(text: string, to: Side): string {
-    return this.#entries.reduce(
-      (changed, name) => pointed(changed, name, this.#place(to, this.#pointing(changed, name))),
-      text,
-    );
-  }
-
   /** Where a line leads when it leads to a side; what nobody says stays as it is in the line. */
   #place(side: Side, now: Pointing): Pointing {
     const { names, places } = this.#context;
@@ -221,13 +178,6 @@ class Pgbouncer implements Target {
       port: given?.port ?? known?.port ?? now.port,
       dbname: side === 'blue' ? names.blue : names.green,
     };
-  }
-
-  #sideOf(now: Pointing): Side | undefined {
-    return (['blue', 'green'] as const).find((side) => {
-      const place = this.#place(side, now);
-      return place.dbname === now.dbname && place.host === now.host && place.port === now.port;
-    });
   }
 
   async #sideByName(): Promise<Side | undefined> {

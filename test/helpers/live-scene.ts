@@ -5,7 +5,13 @@ import { pgbouncer, type Pooler } from './pgbouncer.ts';
 import type { TestServer } from './postgres.ts';
 
 /** What a server needs to be followed. */
-export const LIVE_SETTINGS = { wal_level: 'logical', max_wal_senders: '20', max_replication_slots: '20' };
+export const LIVE_SETTINGS = {
+  wal_level: 'logical',
+  max_wal_senders: '60',
+  max_replication_slots: '60',
+  max_worker_processes: '60',
+  max_logical_replication_workers: '40',
+};
 
 /** An ordinary role, which both servers and PgBouncer know by one password. */
 const APP_ROLE = `do $$ begin create role app login password 'app-word'; exception when duplicate_object then end $$`;
@@ -28,12 +34,29 @@ export async function liveScene(
     to,
     lines = '',
     perSecond = 400,
-  }: { from: TestServer; to: TestServer; lines?: string; perSecond?: number },
+    sql = '',
+    migration = "alter table accounts add column tier text not null default 'free'",
+    head = 'sync: logical',
+    targets,
+  }: {
+    from: TestServer;
+    to: TestServer;
+    /** Below `switch`. */
+    lines?: string;
+    perSecond?: number;
+    /** Besides the ledger's tables. */
+    sql?: string;
+    migration?: string;
+    /** Of the playbook. */
+    head?: string;
+    /** Instead of PgBouncer alone; gets its entry as the list writes it. */
+    targets?: (own: string, blue: string) => readonly string[];
+  },
 ): Promise<LiveScene> {
   const work = await workplace(t);
   const name = await from.database('shop');
   for (const each of new Set([from, to])) await each.sql(APP_ROLE);
-  await from.sql(LEDGER_SCHEMA, name);
+  await from.sql(LEDGER_SCHEMA + sql, name);
   await from.sql(
     'grant all on all tables in schema public to app; grant all on all sequences in schema public to app',
     name,
@@ -42,20 +65,20 @@ export async function liveScene(
   const direct = new URL(from.url(name));
   const pooler = await pgbouncer([`shop = host=127.0.0.1 port=${direct.port} dbname=${name}`]);
   t.teardown(() => pooler.stop());
-  await work.file('V001__tier.sql', "alter table accounts add column tier text not null default 'free';\n");
+  await work.file('V001__tier.sql', `${migration};\n`);
+  const own = `pgbouncer: { admin: "\${ADMIN_URL}", database: shop, file: ${pooler.file} }`;
   await work.file(
     'playbook.yml',
     `version: 1
 name: shop
 blue: \${DATABASE_URL}
 green: ${from === to ? green : '${GREEN_URL}'}
-sync: logical
+${head}
 migrate: [sql: { directory: . }]
 gate: open
 switch:
   targets:
-    - pgbouncer: { admin: "\${ADMIN_URL}", database: shop, file: ${pooler.file} }
-${lines}`,
+${(targets?.(own, name) ?? [own]).map((line) => `    - ${line}\n`).join('')}${lines}`,
   );
   const env = { DATABASE_URL: from.url(name), GREEN_URL: to.url(green), ADMIN_URL: pooler.admin };
   return {

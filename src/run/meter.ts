@@ -1,0 +1,36 @@
+import { messageOf } from '../core/errors.ts';
+import type { WayBack } from '../core/live.ts';
+import { other } from '../core/side.ts';
+import type { RunState } from '../journal/fold.ts';
+import { openStored, type Surroundings } from './open.ts';
+import { greenOid } from './reopen.ts';
+import { sinceOf } from './swap-back-live.ts';
+
+/** Whether a swap would be lossless now; or why that is not known. */
+export type Meter = WayBack | { readonly unknown: string };
+
+/**
+ * Asks both servers whether the side that is set aside still has everything. Reads only. Undefined for runs in which
+ * nobody follows anybody.
+ */
+export async function readMeter(
+  state: RunState,
+  around: () => Promise<Surroundings>,
+): Promise<Meter | undefined> {
+  const { plan, phase, live } = state;
+  if (!plan.live || (phase !== 'completed' && phase !== 'swapped back')) return undefined;
+  try {
+    const drivers = await openStored(plan, greenOid(state), await around());
+    try {
+      drivers.database.setPatience(0);
+      const way = { from: live, to: other(live) };
+      const verify = plan.steps.find(({ kind }) => kind === 'verify');
+      const outputOf = (): unknown => verify && state.steps[verify.id]?.output;
+      return await drivers.database.live.wayBack(way, plan.live.follow, sinceOf({ outputOf }, way));
+    } finally {
+      await drivers.end();
+    }
+  } catch (error) {
+    return { unknown: messageOf(error) };
+  }
+}
