@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { Event } from '../src/core/event.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import type { Workplace } from './helpers/cli.ts';
+import { Console } from '../src/targets/pgbouncer/console.ts';
+import { until } from './helpers/until.ts';
 import { LIVE_SETTINGS, liveScene } from './helpers/live-scene.ts';
 import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
@@ -102,3 +104,35 @@ for (const { title, from, to, needs } of PAIRS) {
     t.is((await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')!['value'], '15');
   },
 );
+
+for (const command of ['run', 'swap-back'] as const) {
+  (NEEDS_PGBOUNCER ? ava.skip : test)(
+    `killed while clients are held by ${command}: they go on by themselves, and the run can be settled${NEEDS_PGBOUNCER}`,
+    async (t) => {
+      const on = await server(18);
+      const { ledger, cutover, blue, green, pooler, work, env } = await liveScene(t, { from: on, to: on });
+      ledger.start();
+      if (command === 'swap-back') t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+      const { child, done } = work.start(
+        command === 'run' ? ['run', 'playbook.yml'] : ['swap-back', '--yes'],
+        env,
+      );
+      const console = await Console.open(pooler.admin);
+      const isPaused = async (): Promise<boolean> =>
+        (await console.ask('SHOW DATABASES')).find(({ name }) => name === 'shop')!['paused'] === '1';
+      while (!(await isPaused()));
+      child.kill('SIGKILL');
+      await done;
+      const killed = Date.now();
+      await until('clients to go on', async () => !(await isPaused()));
+      t.log(`clients were let go on after ${Date.now() - killed} ms`);
+      await console.end();
+      await sleep(1000);
+      const settled = command === 'run' ? await cutover(['resume']) : await cutover(['swap-back', '--yes']);
+      t.is(settled.code, 0, settled.err);
+      const { errors } = await ledger.stop();
+      t.deepEqual(errors, []);
+      t.deepEqual(await ledger.problems(on, command === 'run' ? green.name : blue.name), []);
+    },
+  );
+}

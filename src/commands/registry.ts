@@ -88,6 +88,12 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('./switch.ts'),
   },
   {
+    name: 'guard',
+    summary: 'Started by the tool itself: lets held clients go on when the process that held them dies',
+    arguments: [{ name: '<run>', description: 'the run' }],
+    load: () => import('./guard.ts'),
+  },
+  {
     name: 'retire',
     summary: 'Drop the previous copy of a run',
     arguments: optionalRun,

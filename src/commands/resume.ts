@@ -5,6 +5,7 @@ import { resume } from '../run/recover/resume.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
 import { drive } from './shared/drive.ts';
+import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
@@ -43,7 +44,11 @@ export async function run(
           stop,
         };
         return await drive(driven, (ask) =>
-          resume(reopened, executionOf(reopened, screen, signal, ask), io.operator),
+          resume(
+            reopened,
+            executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run)),
+            io.operator,
+          ),
         );
       } finally {
         if (reopened.drivers.stays) io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);

@@ -8,6 +8,7 @@ import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { refusing } from '../run/refusing.ts';
 import { drive } from './shared/drive.ts';
+import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
@@ -76,13 +77,16 @@ async function runPrepared(
         ),
       );
       const driven = { store, journal, drivers, names: plan.names, screen, io, options, signal, stop };
+      const guard = guardOf(options, plan.run);
       const fresh = {
         live: 'blue' as const,
         moved: false,
         closed: undefined,
         outputs: new Map<string, unknown>(),
       };
-      return await drive(driven, (ask) => execute({ ...fresh, plan, drivers, journal, screen, signal, ask }));
+      return await drive(driven, (ask) =>
+        execute({ ...fresh, plan, drivers, journal, screen, signal, ask, guard }),
+      );
     } finally {
       await journal.close();
     }

@@ -9,6 +9,7 @@ import { swapBack } from '../run/swap-back.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';
+import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
@@ -51,7 +52,13 @@ export async function swapTo(
   return withSignals(io.err, async (signal) => {
     const reopened = await reopen(store, chosen.run, phases, await surroundingsOf(options));
     try {
-      const execution = executionOf(reopened, new LineScreen((line) => io.err(line)), signal);
+      const execution = executionOf(
+        reopened,
+        new LineScreen((line) => io.err(line)),
+        signal,
+        undefined,
+        guardOf(options, chosen.run),
+      );
       const { ms, leftBehind } = await swapBack(reopened, execution, {
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,

@@ -30,6 +30,8 @@ export interface StepContext {
   progress(done: number, total: number, unit: string, note?: string): void;
   /** Durable when the promise settles. */
   record(event: EventBody): Promise<void>;
+  /** For work that holds clients: should this process die in it, they go on all the same. */
+  guarded<T>(work: () => Promise<T>): Promise<T>;
   /** Tells that the step is tried again after `waitMs`. */
   retrying(attempt: number, waitMs: number, error: unknown): Promise<void>;
   /** Both sides as they were when ownership moved, of the latest time. */

@@ -113,6 +113,7 @@ export const executionOf = (
   screen: Screen,
   signal: AbortSignal,
   ask: Execution['ask'] = () => Promise.resolve({ answer: 'stop', by: 'nobody' }),
+  guard?: Execution['guard'],
 ): Execution => ({
   plan: reopened.state.plan,
   live: reopened.state.live,
@@ -128,4 +129,5 @@ export const executionOf = (
   screen,
   signal,
   ask,
+  guard,
 });

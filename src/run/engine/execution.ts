@@ -38,6 +38,14 @@ export interface Execution {
   readonly screen: Screen;
   readonly signal: AbortSignal;
   ask(asked: Asked): Promise<Answer>;
+  /** Starts somebody who lets clients go on when this process dies. */
+  readonly guard?: (() => Promise<Guard>) | undefined;
+}
+
+/** Somebody outside of this process. */
+export interface Guard {
+  /** Nobody is held any more. */
+  release(): void;
 }
 
 /** How much time passes between two lines of progress in the journal. */
@@ -113,6 +121,14 @@ export function contextOf(
     async record(body) {
       const event = await record(body);
       if (event.type === 'gate-opened') opened = event.seq;
+    },
+    async guarded(work) {
+      const guard = await execution.guard?.();
+      try {
+        return await work();
+      } finally {
+        guard?.release();
+      }
     },
     async retrying(attempt, waitMs, error) {
       await record({ type: 'step-retried', step: step.id, attempt, waitMs, error: recordOf(error) });

@@ -17,7 +17,7 @@ export async function liveCopy(context: StepContext): Promise<{ oid: number; hel
   const made =
     clone.method === 'dump'
       ? await database.live.copy(plan, controlOf(context))
-      : await holding(context, plan);
+      : await context.guarded(() => holding(context, plan));
   await database.live.tidyCopy(follow);
   return made;
 }

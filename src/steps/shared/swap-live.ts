@@ -27,6 +27,10 @@ export async function swapLive(context: StepContext, from: Side): Promise<{ ms: 
     context.database.setPatience(PATIENCE_MS);
     return flip(context, way, performance.now());
   }
+  return context.guarded(() => attempts(context, way));
+}
+
+async function attempts(context: StepContext, way: Way): Promise<{ ms: number }> {
   const { retries, wait } = livePlan(context).pause;
   for (let failed = 0; ;) {
     try {

@@ -1,0 +1,44 @@
+import { other } from '../../core/side.ts';
+import type { Way } from '../../core/live.ts';
+import type { PlannedStep } from '../../core/plan.ts';
+import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
+import { isUntouched } from '../../steps/shared/proof.ts';
+import { takesClients } from '../../steps/shared/swap.ts';
+import { contextOf, type Execution } from '../engine/execution.ts';
+import { liveSide } from '../engine/live.ts';
+import type { Reopened } from '../reopen.ts';
+
+/**
+ * Lets clients go on that a process held when it died: where they were, as long as ownership had not moved, and on the
+ * new side otherwise. Everything else is left to `resume`, `abort` or `swap-back`, and nothing is journaled: what is done
+ * here is what they would find out and do first. A contradiction is left alone. Says whether anything was done.
+ */
+export async function letGo({ state }: Reopened, execution: Execution): Promise<boolean> {
+  const { plan, live, phase, heading, closed } = state;
+  if (!plan.live) return false;
+  const context = contextOf(
+    execution,
+    plan.steps.find(({ ownership }) => ownership === 'moves') as PlannedStep,
+  );
+  const { database, targets } = context;
+  const to = phase === 'swapping back' ? heading : 'green';
+  const way: Way = { from: other(to), to };
+  if (live === way.to) {
+    const sides = { blue: await database.state('blue'), green: await database.state('green') };
+    if (!takesClients(sides[to])) {
+      if (!isUntouched(sides, closed)) return false;
+      await Promise.all(targets.map(({ target }) => target.switch(way.from, way.to)));
+      await database.live.open(way, plan.live.follow, plan.blue.comment);
+    }
+    return releaseClients(context);
+  }
+  if ((await liveSide(execution.drivers)) !== way.from) return false;
+  const stepped = (await database.state(way.to))?.closed === true;
+  if (way.from === 'blue') await letClientsOn(context);
+  else {
+    await database.live.reopen(way);
+    await releaseClients(context);
+  }
+  if (stepped) await database.live.stepBack(way);
+  return true;
+}
