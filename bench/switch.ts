@@ -57,12 +57,14 @@ try {
 }
 report();
 
-const near = (at: number, marks: readonly { at: number }[]): boolean =>
-  marks.some((mark) => at > mark.at - AROUND_MS && at < mark.at + AROUND_MS / 4);
+function near(at: number, marks: readonly { at: number }[]): boolean {
+  return marks.some((mark) => at > mark.at - AROUND_MS && at < mark.at + AROUND_MS / 4);
+}
 
-// The largest in each stretch of as long a time, so that a maximum is held against maxima.
-const largest = (list: readonly { at: number; ms: number }[], marks: readonly { at: number }[]): number[] =>
-  marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
+/** The largest in each stretch of as long a time, so that a maximum is held against maxima. */
+function largest(list: readonly { at: number; ms: number }[], marks: readonly { at: number }[]): number[] {
+  return marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
+}
 
 /** One run of the tool, then swaps back and forth with a bare pause after each. */
 async function measure(

@@ -11,7 +11,8 @@ export const SAFE = 'safe\n';
  */
 export const guardOf = (options: GlobalOptions, run: string) => async (): Promise<Guard> => {
   const flags = [
-    ...['--state', options.state],
+    '--state',
+    options.state,
     ...(options.envFile ?? []).flatMap((file) => ['--env-file', file]),
     ...(options.tools === undefined ? [] : ['--tools', options.tools]),
   ];
