@@ -161,11 +161,12 @@ async function heldTimes({ work }: LiveScene): Promise<number[]> {
 
 function report(): void {
   console.log(
-    'clients held, milliseconds: median (largest); clients: largest latency, median of the swaps\n',
+    'write pause: nobody is acknowledged for so long; held: from PAUSE to RESUME, as the journal has it;',
   );
-  console.log(
-    'pair            load    swaps   held            bare            times   clients then  quiet  per s',
-  );
+  console.log('clients: their largest latency. Milliseconds, median (largest)\n');
+  const columns = 'pair,load,swaps,write pause,bare,times,held,clients then,quiet,per s'.split(',');
+  const widths = [15, 7, 7, 15, 15, 7, 15, 13, 6, 5];
+  console.log(columns.map((column, index) => column.padEnd(widths[index]!)).join(' '));
   const figures = measured.map((each) => {
     const [pause, bare] = [median(each.pauses), median(each.bare)];
     const [then, quiet] = [median(each.inSwitch), median(each.quiet)];

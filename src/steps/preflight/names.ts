@@ -21,7 +21,10 @@ export const names: Condition = (facts, plan) => {
         }),
       );
     }
-    const taken = facts.databases.find((database) => database.name === name);
+    // The copy's name is wanted on its own server.
+    const { live } = facts;
+    const databases = use === 'green' && live ? live.servers.green.databases : facts.databases;
+    const taken = databases.find((database) => database.name === name);
     if (taken) findings.push(takenBy(taken, use));
   }
   if (plan.renames && plan.names.green === plan.names.previous) {
