@@ -15,7 +15,11 @@ const title = (text: string): string => text + NEEDS_PGBOUNCER;
 let server: TestServer;
 ava.before(async () => {
   if (!NEEDS_PGBOUNCER)
-    server = await testServer(18, { ...LIVE_SETTINGS, wal_retrieve_retry_interval: '100ms' });
+    server = await testServer(18, {
+      ...LIVE_SETTINGS,
+      wal_retrieve_retry_interval: '100ms',
+      max_active_replication_origins: '60',
+    });
 });
 ava.after.always(() => server?.stop());
 
@@ -165,6 +169,54 @@ test(title('DDL on blue during the sync stops the switch'), async (t) => {
   t.is(code, 4, err);
   t.regex(err, /the schema of shop_\w+ was changed since the copy was made/);
   t.deepEqual(await leftovers(blue.name), []);
+});
+
+test(
+  title('DDL in the last moment, after the last look at the schema, is noticed in the pause'),
+  async (t) => {
+    const { blue, work, env, ledger } = await scene(t, {
+      head: 'sync: logical\nhooks: [{ before: switch, run: "touch at-switch; sleep 1.5" }]',
+    });
+    ledger.start();
+    const { done } = work.start(['run', 'playbook.yml'], env);
+    await until('the switch', () =>
+      readFile(join(work.folder, 'at-switch')).then(
+        () => true,
+        () => false,
+      ),
+    );
+    // The switch waits for it, behind its look at the schema.
+    const slow = await server.connect(blue.name);
+    await slow.query('begin; select 1');
+    await sleep(4000);
+    await server.sql('alter table states add column late text', blue.name);
+    await slow.query('commit');
+    const { code, err } = await done;
+    t.is(code, 4, err);
+    t.regex(err, /the schema was changed meanwhile: (?:public\.)?states/);
+    t.deepEqual((await ledger.stop()).errors, []);
+    t.deepEqual(await leftovers(blue.name), []);
+  },
+);
+
+test(title('temporary tables are no DDL'), async (t) => {
+  const { cutover, ledger, blue } = await scene(t, {});
+  ledger.start();
+  const busy = await server.connect(blue.name);
+  const over = new AbortController();
+  const temporary = (async () => {
+    while (!over.signal.aborted) {
+      await busy
+        .query('create temp table if not exists mine (a int); drop table mine')
+        .catch(() => over.abort());
+      await sleep(5);
+    }
+  })();
+  const ran = await cutover(['run', 'playbook.yml']);
+  over.abort();
+  await temporary;
+  t.is(ran.code, 0, ran.err);
+  t.deepEqual((await ledger.stop()).errors, []);
 });
 
 async function journalOf(folder: string): Promise<string> {

@@ -11,6 +11,7 @@ export interface ServerFacts {
   readonly freeSlots: number;
   readonly freeSenders: number;
   readonly freeWorkers: number;
+  readonly freeOrigins: number;
   /** Milliseconds; 0 is without end. */
   readonly walSenderTimeout: number;
   /** `-1` keeps what a slot needs. */

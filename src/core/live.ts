@@ -64,7 +64,7 @@ export interface WayBack {
 export interface Passage {
   /** Nobody gets into `from` any more, and nobody is in it. */
   fence(deadline: number): Promise<void>;
-  /** Everything of `from` is on `to`, durably; sequences are set, and the way back begins behind it. */
+  /** Throws when the schema of `from` was changed. Everything of `from` is on `to`, durably; sequences are set, and the way back begins behind it. */
   drain(deadline: number): Promise<void>;
   /** The tool and its workers leave both databases, which a rename asks for. */
   leave(): Promise<void>;
@@ -101,8 +101,14 @@ export interface Live {
   fingerprint(side: Side): Promise<string>;
   samePoint(plan: FollowPlan, control: WorkControl): Promise<SamePoint>;
 
-  /** Everything that can be done before clients are held. */
-  prepare(way: Way, plan: FollowPlan, long: LongTransactions, control: WorkControl): Promise<Passage>;
+  /** Everything that can be done before clients are held. `since` is a position of `way.from`: no DDL may be later. */
+  prepare(
+    way: Way,
+    plan: FollowPlan,
+    since: string,
+    long: LongTransactions,
+    control: WorkControl,
+  ): Promise<Passage>;
   /** Lets clients into `to`, and marks `from` as the previous copy: from here on there is only the way forward. */
   open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void>;
   /** Puts an attempt back, first half: lets clients into `from` again. Repeatable. */

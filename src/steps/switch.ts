@@ -1,7 +1,6 @@
 import type { Step, StepContext } from '../core/step.ts';
 import { formatDuration } from '../util/units.ts';
 import { letClientsOn } from './shared/clients.ts';
-import { refuseDrift } from './shared/drift.ts';
 import type { Closed } from './shared/proof.ts';
 import { swapLive } from './shared/swap-live.ts';
 import type { VerifyOutput } from './verify.ts';
@@ -12,7 +11,6 @@ export const switchStep: Step = {
   kind: 'switch',
   async run(context) {
     if (context.plan.live) {
-      await refuseDrift(context);
       const { ms } = await swapLive(context, 'blue');
       return { output: { ms }, summary: `green is live; clients were held for ${formatDuration(ms)}` };
     }

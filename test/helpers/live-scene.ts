@@ -81,13 +81,16 @@ switch:
 ${(targets?.(own, name) ?? [own]).map((line) => `    - ${line}\n`).join('')}${lines}`,
   );
   const env = { DATABASE_URL: from.url(name), GREEN_URL: to.url(green), ADMIN_URL: pooler.admin };
+  const ledger = new Ledger(pooler.url('shop'), { perSecond });
+  // A test that failed has not stopped it.
+  t.teardown(() => ledger.stop());
   return {
     work,
     env,
     pooler,
     blue: { server: from, name },
     green: { server: to, name: green },
-    ledger: new Ledger(pooler.url('shop'), { perSecond }),
+    ledger,
     cutover: (args) => work.cutover(args, env),
   };
 }

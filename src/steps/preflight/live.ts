@@ -77,6 +77,11 @@ function conditionsOf(name: string, server: ServerFacts, needed: number): Findin
   lacks('max_replication_slots', server.freeSlots, 'replication slots');
   lacks('max_wal_senders', server.freeSenders, 'WAL senders');
   lacks('max_logical_replication_workers', server.freeWorkers, 'workers for logical replication');
+  lacks(
+    server.major >= 18 ? 'max_active_replication_origins' : 'max_replication_slots',
+    server.freeOrigins,
+    'replication origins',
+  );
   if (!server.superuser) {
     findings.push(
       finding(

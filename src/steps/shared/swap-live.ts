@@ -7,6 +7,7 @@ import { formatDuration } from '../../util/units.ts';
 import { catchUp } from '../sync.ts';
 import { holdsOf, releaseClients } from './clients.ts';
 import { controlOf } from './control.ts';
+import { refuseDrift } from './drift.ts';
 import { livePlan } from './live-plan.ts';
 import { closedSides } from './proof.ts';
 import { isOpen, putBackOrStuck } from './swap.ts';
@@ -51,7 +52,11 @@ async function attempt(context: StepContext, way: Way): Promise<{ ms: number }> 
   await catchUp(context, way);
   await Promise.all(holdsOf(context).map((hold) => hold.ready()));
   for (const { target } of targets) await target.stage?.(way.to);
-  const passage = await database.live.prepare(way, follow, plan.longTransactions, controlOf(context));
+  // Nobody else of ours is to be in the way of the fence.
+  await database.releaseReaders();
+  const since = await database.live.position(way.from);
+  if (way.from === 'blue' && !context.ownershipMoved()) await refuseDrift(context);
+  const passage = await database.live.prepare(way, follow, since, plan.longTransactions, controlOf(context));
   try {
     // Just before the pause, where it still costs nobody anything; from here on a signal waits until all is settled.
     context.signal.throwIfAborted();

@@ -18,6 +18,8 @@ select current_setting('server_version') as version, current_setting('server_ver
   current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication)::int as "freeSenders",
   least(current_setting('max_logical_replication_workers')::int, current_setting('max_worker_processes')::int)
     - (select count(*) from pg_stat_activity where backend_type like 'logical replication%worker')::int as "freeWorkers",
+  coalesce(current_setting('max_active_replication_origins', true), current_setting('max_replication_slots'))::int
+    - (select count(*) from pg_replication_origin_status)::int as "freeOrigins",
   (select setting::int from pg_settings where name = 'wal_sender_timeout') as "walSenderTimeout",
   current_setting('max_slot_wal_keep_size') as "slotKeep",
   (select rolsuper from pg_roles where rolname = current_user) as superuser, current_user as role,

@@ -166,10 +166,16 @@ export class Following extends Turning implements Live {
     });
   }
 
-  async prepare(way: Way, plan: FollowPlan, long: LongTransactions, control: WorkControl): Promise<Passage> {
+  async prepare(
+    way: Way,
+    plan: FollowPlan,
+    since: string,
+    long: LongTransactions,
+    control: WorkControl,
+  ): Promise<Passage> {
     await this.makeWayBack(way, plan);
     try {
-      return await LivePassage.prepare({ sides: this.sides, run: this.run, way, long, control });
+      return await LivePassage.prepare({ sides: this.sides, run: this.run, way, since, long, control });
     } catch (error) {
       await this.stepBack(way);
       throw error;

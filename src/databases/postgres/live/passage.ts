@@ -26,6 +26,8 @@ interface Prepared {
   readonly sides: Sides;
   readonly run: string;
   readonly way: Way;
+  /** Position of `from`: no DDL may be later. */
+  readonly since: string;
   readonly long: LongTransactions;
   readonly control: WorkControl;
 }
@@ -63,7 +65,7 @@ export class LivePassage implements Passage {
     const { from, to } = way;
     const [source, drain] = [await sides.hand(from), await sides.hand(to)];
     // Later nobody gets in.
-    await sides.secondHand(to);
+    await Promise.all([sides.secondHand(to), sides.secondHand(from)]);
     const sequences = await Sequences.between(source, drain);
     await sequences.carry(source, drain);
     await waitForLong(prepared);
@@ -102,11 +104,26 @@ export class LivePassage implements Passage {
     const [there] = await Promise.all([
       arrived(to, this.#forward, lsn, deadline),
       this.#sequences.carry(from, await sides.secondHand(way.to)),
+      this.#refuseDdl(await sides.secondHand(way.from)),
     ]);
     if (!there) throw new StepError('the last changes did not arrive within the pause');
     // Nothing of this is to come back: the way back begins behind it.
     const [row] = await to.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
     await startFrom(from, this.#back, row!.lsn);
+  }
+
+  /** Whatever adds, drops or changes a column or a table writes here; TRUNCATE and VACUUM do not. */
+  async #refuseDdl(from: Connection): Promise<void> {
+    const changed = await from.query<{ name: string }>(
+      `select distinct c.oid::regclass::text as name from pg_attribute a join pg_class c on c.oid = a.attrelid
+       where age(a.xmin) <= age(($1::text::xid8)::xid) and a.attnum > 0 and c.oid >= 16384 and c.relpersistence <> 't' and c.relkind in ('r', 'p', 'f', 'v', 'm')
+       limit 5`,
+      [this.#prepared.since],
+    );
+    if (changed.length === 0) return;
+    throw new StepError(`the schema was changed meanwhile: ${changed.map(({ name }) => name).join(', ')}`, {
+      hint: 'replication does not carry such changes over: run again when nobody changes the schema',
+    });
   }
 
   async leave(): Promise<void> {
