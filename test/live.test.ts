@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
 import ava, { type ExecutionContext } from 'ava';
 import { join } from 'node:path';
 import type { Event } from '../src/core/event.ts';
@@ -113,6 +114,14 @@ for (const command of ['run', 'swap-back'] as const) {
       const { ledger, cutover, blue, green, pooler, work, env } = await liveScene(t, { from: on, to: on });
       ledger.start();
       if (command === 'swap-back') t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+      // PAUSE waits for its transactions: there is time to strike.
+      const slow = new Client({ connectionString: pooler.url('shop') });
+      slow.on('error', () => undefined);
+      await slow.connect();
+      const over = new AbortController();
+      const slowly = (async () => {
+        while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.3); commit');
+      })();
       const { child, done } = work.start(
         command === 'run' ? ['run', 'playbook.yml'] : ['swap-back', '--yes'],
         env,
@@ -120,13 +129,16 @@ for (const command of ['run', 'swap-back'] as const) {
       const console = await Console.open(pooler.admin);
       const isPaused = async (): Promise<boolean> =>
         (await console.ask('SHOW DATABASES')).find(({ name }) => name === 'shop')!['paused'] === '1';
-      while (!(await isPaused()));
+      while (!(await isPaused()) && child.exitCode === null);
       child.kill('SIGKILL');
       await done;
       const killed = Date.now();
       await until('clients to go on', async () => !(await isPaused()));
       t.log(`clients were let go on after ${Date.now() - killed} ms`);
       await console.end();
+      over.abort();
+      await slowly;
+      await slow.end();
       await sleep(1000);
       const settled = command === 'run' ? await cutover(['resume']) : await cutover(['swap-back', '--yes']);
       t.is(settled.code, 0, settled.err);

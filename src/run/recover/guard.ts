@@ -3,7 +3,7 @@ import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
-import { takesClients } from '../../steps/shared/swap.ts';
+import { flipTogether, takesClients } from '../../steps/shared/swap.ts';
 import { contextOf, type Execution } from '../engine/execution.ts';
 import { liveSide } from '../engine/live.ts';
 import type { Reopened } from '../reopen.ts';
@@ -20,14 +20,14 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     execution,
     plan.steps.find(({ ownership }) => ownership === 'moves') as PlannedStep,
   );
-  const { database, targets } = context;
+  const { database } = context;
   const to = phase === 'swapping back' ? heading : 'green';
   const way: Way = { from: other(to), to };
   if (live === way.to) {
     const sides = { blue: await database.state('blue'), green: await database.state('green') };
     if (!takesClients(sides[to])) {
       if (!isUntouched(sides, closed)) return false;
-      await Promise.all(targets.map(({ target }) => target.switch(way.from, way.to)));
+      await flipTogether(context, way.from, way.to);
       await database.live.open(way, plan.live.follow, plan.blue.comment);
     }
     return releaseClients(context);

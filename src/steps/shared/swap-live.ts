@@ -10,7 +10,7 @@ import { controlOf } from './control.ts';
 import { refuseDrift } from './drift.ts';
 import { livePlan } from './live-plan.ts';
 import { closedSides } from './proof.ts';
-import { isOpen, putBackOrStuck } from './swap.ts';
+import { flipTogether, isOpen, putBackOrStuck } from './swap.ts';
 
 const PATIENCE_MS = 30_000;
 
@@ -140,10 +140,10 @@ async function backToBefore(context: StepContext, way: Way, cause: unknown): Pro
 
 /** What follows the commit point. */
 async function flip(context: StepContext, way: Way, started: number): Promise<{ ms: number }> {
-  const { database, targets, plan } = context;
+  const { database, plan } = context;
   const { from, to } = way;
   try {
-    await Promise.all(targets.map(({ target }) => target.switch(from, to)));
+    await flipTogether(context, from, to);
     await database.live.open(way, livePlan(context).follow, plan.blue.comment);
   } catch (cause) {
     if (!(await isOpen(context, to, cause))) {

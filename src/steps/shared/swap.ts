@@ -77,6 +77,16 @@ async function flip(context: StepContext, from: Side, to: Side, started: number)
 export const takesClients = (state: SideState | undefined): boolean =>
   state !== undefined && !state.closed && state.mark === undefined;
 
+/** All at once; when one fails, it is only told after the others have ended, for putting back must not overtake them. */
+export async function flipTogether(
+  { targets }: Pick<StepContext, 'targets'>,
+  from: Side,
+  to: Side,
+): Promise<void> {
+  const flipped = await Promise.allSettled(targets.map(({ target }) => target.switch(from, to)));
+  for (const each of flipped) if (each.status === 'rejected') throw each.reason as Error;
+}
+
 /** The opening may have come through although its answer did not: then the new side is live, and that is that. */
 export async function isOpen(context: StepContext, to: Side, cause: unknown): Promise<boolean> {
   try {
