@@ -148,3 +148,43 @@ for (const command of ['run', 'swap-back'] as const) {
     },
   );
 }
+
+for (const command of ['swap-back', 'switch'] as const) {
+  (NEEDS_PGBOUNCER ? ava.skip : test)(
+    `the tool’s sessions are ended while clients are held by ${command}: it is put back, and goes through the next time${NEEDS_PGBOUNCER}`,
+    async (t) => {
+      const on = await server(18);
+      const { ledger, cutover, blue, green, pooler, work, env } = await liveScene(t, { from: on, to: on });
+      ledger.start();
+      t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+      if (command === 'switch') t.is((await cutover(['swap-back', '--yes'])).code, 0);
+      const slow = new Client({ connectionString: pooler.url('shop') });
+      slow.on('error', () => undefined);
+      await slow.connect();
+      const over = new AbortController();
+      const slowly = (async () => {
+        while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.2); commit');
+      })();
+      const { child, done } = work.start([command, '--yes'], env);
+      const console = await Console.open(pooler.admin);
+      const isPaused = async (): Promise<boolean> =>
+        (await console.ask('SHOW DATABASES')).find(({ name }) => name === 'shop')!['paused'] === '1';
+      while (!(await isPaused()) && child.exitCode === null);
+      await on.sql(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
+      );
+      const struck = await done;
+      t.false(await isPaused(), struck.err);
+      await console.end();
+      over.abort();
+      await slowly;
+      await slow.end();
+      t.not(struck.code, 0);
+      const again = await cutover([command, '--yes']);
+      t.is(again.code, 0, `${struck.err}\n${again.err}`);
+      const { errors } = await ledger.stop();
+      t.deepEqual(errors, [], struck.err);
+      t.deepEqual(await ledger.problems(on, command === 'switch' ? green.name : blue.name), []);
+    },
+  );
+}

@@ -5,7 +5,7 @@ import type { StepContext } from '../core/step.ts';
 import { releaseClients } from '../steps/shared/clients.ts';
 import { livePlan } from '../steps/shared/live-plan.ts';
 import { putBack, takesClients } from '../steps/shared/swap.ts';
-import { swapLive } from '../steps/shared/swap-live.ts';
+import { NotPutBack, swapLive } from '../steps/shared/swap-live.ts';
 import type { LiveVerifyOutput } from '../steps/verify.ts';
 import { recordOf } from './engine/error-record.ts';
 import type { Execution } from './engine/execution.ts';
@@ -61,7 +61,8 @@ export async function swapBackLive(
     await context.record({ type: 'swap-back-finished', ms: Math.round(ms), leftBehind });
     return { ms, leftBehind };
   } catch (error) {
-    const settled = !(error instanceof StuckError) && execution.live === way.from;
+    const broken = error instanceof StuckError || error instanceof NotPutBack;
+    const settled = !broken && execution.live === way.from;
     await context.record({ type: 'swap-back-failed', error: recordOf(error), settled });
     throw error;
   }

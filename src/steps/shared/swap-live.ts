@@ -126,15 +126,27 @@ const ranOut = (budget: number, doing: string | StepError): CalledOff => {
 const isOverdue = (error: unknown): error is StepError =>
   error instanceof StepError && !(error instanceof CalledOff) && error.cause === undefined;
 
-/** Clients first, everything else after them. */
+/** An attempt that could not be put back: clients may still be held. */
+export class NotPutBack extends StepError {}
+
+const PUT_BACK_TRIES = 8;
+
+/** Clients first, everything else after them. What broke the attempt may have broken our connections: they are opened anew. */
 async function backToBefore(context: StepContext, way: Way, cause: unknown): Promise<void> {
   const { live } = context.database;
-  try {
-    await live.reopen(way);
-    await releaseClients(context);
-    await live.stepBack(way);
-  } catch (second) {
-    throw new StepError(`${messageOf(cause)}; and putting it back failed: ${messageOf(second)}`, { cause });
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await live.reopen(way);
+      await releaseClients(context);
+      await live.stepBack(way);
+      return;
+    } catch (second) {
+      if (tries === PUT_BACK_TRIES)
+        throw new NotPutBack(`${messageOf(cause)}; and putting it back failed: ${messageOf(second)}`, {
+          cause,
+        });
+      await sleep(tries * 100);
+    }
   }
 }
 
