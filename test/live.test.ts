@@ -188,3 +188,31 @@ for (const command of ['swap-back', 'switch'] as const) {
     },
   );
 }
+
+(NEEDS_PGBOUNCER ? ava.skip : test)(
+  `a swap back that is tried again leaves a journal that can be read${NEEDS_PGBOUNCER}`,
+  async (t) => {
+    const on = await server(18);
+    const { cutover, pooler } = await liveScene(t, {
+      from: on,
+      to: on,
+      lines: '  pause-budget: 200ms\n  pause-retries: { limit: 2, wait: 100ms }\n',
+    });
+    t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+    const slow = new Client({ connectionString: pooler.url('shop') });
+    slow.on('error', () => undefined);
+    await slow.connect();
+    const over = new AbortController();
+    const slowly = (async () => {
+      while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.8); commit');
+    })();
+    const late = await cutover(['swap-back', '--yes']);
+    over.abort();
+    await slowly;
+    await slow.end();
+    t.true(late.code === 0 || late.code === 4, late.err);
+    const { code, out } = await cutover(['status']);
+    t.is(code, 0);
+    t.regex(out, late.code === 0 ? /: swapped back/ : /: completed/);
+  },
+);

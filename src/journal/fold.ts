@@ -60,8 +60,8 @@ export function transition(state: RunState, event: Event): RunState {
         startedAt: event.at,
       });
     case 'step-retried':
-      require(state, event, ['running']);
-      return withStep(state, event, event.step, ['running'], {});
+      require(state, event, ['running', 'swapping back']);
+      return state.phase === 'running' ? withStep(state, event, event.step, ['running'], {}) : state;
     case 'step-progressed':
       require(state, event, ['running', 'unwinding', 'swapping back']);
       return state;
