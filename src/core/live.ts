@@ -82,8 +82,10 @@ export interface Live {
   /** Makes blue ready to be followed; repeatable. */
   publish(plan: FollowPlan): Promise<void>;
   isPublished(): Promise<boolean>;
-  /** From this point on blue's changes are kept for green. Exact only while nobody writes. */
-  capture(): Promise<void>;
+  /** From here on blue's changes are kept for green. Waits for whoever writes anywhere on blue's server, and says for whom. */
+  capture(control: WorkControl): Promise<void>;
+  /** A position of blue's behind everything that was written there; exact only while nobody writes. */
+  point(): Promise<string>;
   isCaptured(): Promise<boolean>;
   /** Blue's changes are kept no longer; says whether they were. */
   release(): Promise<boolean>;
@@ -92,8 +94,11 @@ export interface Live {
   /** Gives a fresh copy what it needs to follow, and takes away what it should not have from blue. */
   tidyCopy(plan: FollowPlan): Promise<void>;
 
-  /** `to` follows `from`, and is fenced against everybody else. Repeatable. */
-  follow(way: Way, plan: FollowPlan): Promise<void>;
+  /**
+   * `to` follows `from`, and is fenced against everybody else. It begins at `point` or, without one, where changes are
+   * kept from. Repeatable.
+   */
+  follow(way: Way, plan: FollowPlan, point?: string): Promise<void>;
   lag(way: Way): Promise<Lag>;
   /** Milliseconds that a change takes to arrive; undefined when it takes longer than the limit. */
   beat(way: Way, limit: number): Promise<number | undefined>;
@@ -101,7 +106,10 @@ export interface Live {
   fingerprint(side: Side): Promise<string>;
   samePoint(plan: FollowPlan, control: WorkControl): Promise<SamePoint>;
 
-  /** Everything that can be done before clients are held. `since` is a position of `way.from`: no DDL may be later. */
+  /**
+   * Everything that can be done before clients are held; one that fails is put back like any attempt. `since` is a
+   * position of `way.from`: no DDL may be later.
+   */
   prepare(
     way: Way,
     plan: FollowPlan,
@@ -121,6 +129,9 @@ export interface Live {
   position(side: Side): Promise<string>;
   /** `since` is a position of `way.from`: rows of before are no loss in tables that only it has. */
   wayBack(way: Way, plan: FollowPlan, since: string | undefined): Promise<WayBack>;
-  /** Takes away everything that following made, but for the databases; says whether there was anything. Repeatable. */
-  forget(plan: FollowPlan): Promise<boolean>;
+  /**
+   * Ends following, and takes everything that it made away from the side that stays; the other one, which is to be
+   * dropped, stays fenced. Says whether there was anything. Repeatable.
+   */
+  forget(plan: FollowPlan, stays: Side): Promise<boolean>;
 }

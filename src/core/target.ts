@@ -12,6 +12,8 @@ export interface Target {
   prepare(from: Side, to: Side): Promise<void>;
   /** What of `switch` can be done ahead of time, where every moment of it counts. */
   stage?(to: Side): Promise<void>;
+  /** Takes away what was staged, by this process or by one that died. */
+  unstage?(): Promise<void>;
   /** Compare-and-set: points from `from` to `to`, or throws and leaves it as it was. Repeatable. */
   switch(from: Side, to: Side): Promise<void>;
   /** Where clients can be held between two of their transactions. */
@@ -28,6 +30,8 @@ export interface Hold {
   pause(signal: AbortSignal): Promise<void>;
   /** Clients go on; also after a process that died. Repeatable; says whether they were held. */
   release(): Promise<boolean>;
+  /** Puts back, after a moment, what `release` had to alter for it; also after a process that died. */
+  tidy(): Promise<void>;
 }
 
 export interface TargetContext {

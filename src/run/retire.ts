@@ -33,7 +33,7 @@ export async function retire(reopened: Reopened, operator: string, database: str
   const { journal, drivers, state } = reopened;
   await journal.append({ type: 'retire-started', operator, database });
   try {
-    if (state.plan.live) await drivers.database.live.forget(state.plan.live.follow);
+    if (state.plan.live) await drivers.database.live.forget(state.plan.live.follow, state.live);
     await drivers.database.drop(other(state.live), 'previous');
   } catch (error) {
     await journal.append({ type: 'retire-failed', error: recordOf(error) });

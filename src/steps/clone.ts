@@ -1,7 +1,7 @@
 import type { ClonePlan } from '../core/clone.ts';
 import type { Step } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
-import { letClientsOn } from './shared/clients.ts';
+import { letClientsOn, tidyTargets } from './shared/clients.ts';
 import { controlOf } from './shared/control.ts';
 import { liveCopy } from './shared/live-copy.ts';
 import { assertNotLive } from './shared/not-live.ts';
@@ -44,6 +44,7 @@ export const clone: Step = {
   async undo(context) {
     await assertNotLive(context);
     const on = context.plan.live ? await letClientsOn(context) : undefined;
+    if (context.plan.live) await tidyTargets(context);
     const dropped = await context.database.drop('green', 'copy');
     if (context.plan.live) await context.database.live.release();
     const gone = dropped ? `the copy ${context.plan.names.green} is dropped` : undefined;

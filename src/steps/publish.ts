@@ -22,7 +22,7 @@ export const publish: Step = {
     return (await context.database.live.isPublished()) ? 'done' : 'absent';
   },
   async undo(context) {
-    const any = await context.database.live.forget(livePlan(context).follow);
+    const any = await context.database.live.forget(livePlan(context).follow, 'blue');
     return any
       ? `${context.plan.names.blue} is followed no longer, and nothing of it is left there`
       : undefined;

@@ -1,6 +1,6 @@
 import type { Step, StepContext } from '../core/step.ts';
 import { formatDuration } from '../util/units.ts';
-import { letClientsOn } from './shared/clients.ts';
+import { letClientsOn, tidyTargets } from './shared/clients.ts';
 import type { Closed } from './shared/proof.ts';
 import { swapLive } from './shared/swap-live.ts';
 import type { VerifyOutput } from './verify.ts';
@@ -24,9 +24,10 @@ export const switchStep: Step = {
     return sides.every((side) => side === 'blue') ? 'absent' : 'unknown';
   },
   async undo(context) {
-    if (!context.ownershipMoved()) return context.plan.live ? letClientsOn(context) : undefined;
-    const moved = await putBack(context, 'blue', 'green', proofOf(context));
-    if (context.plan.live) await letClientsOn(context);
+    const moved = context.ownershipMoved() && (await putBack(context, 'blue', 'green', proofOf(context)));
+    const on = context.plan.live ? await letClientsOn(context) : undefined;
+    if (context.plan.live) await tidyTargets(context);
+    if (!context.ownershipMoved()) return on;
     return moved ? 'every target points at blue again' : undefined;
   },
 };

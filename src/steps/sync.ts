@@ -3,6 +3,7 @@ import { StepError } from '../core/errors.ts';
 import type { Lag, Way } from '../core/live.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
+import type { LiveCopyOutput } from './shared/live-copy.ts';
 import { livePlan } from './shared/live-plan.ts';
 
 const POLL_MS = 250;
@@ -19,13 +20,14 @@ export const sync: Step = {
   kind: 'sync',
   async run(context) {
     const way: Way = { from: 'blue', to: 'green' };
-    await context.database.live.follow(way, livePlan(context).follow);
+    const { point } = context.outputOf('clone') as LiveCopyOutput;
+    await context.database.live.follow(way, livePlan(context).follow, point);
     const ms = await catchUp(context, way);
     return { output: {}, summary: `green follows blue; a change takes ${formatDuration(ms)}` };
   },
   probe: () => Promise.resolve('absent'),
   async undo(context) {
-    const any = await context.database.live.forget(livePlan(context).follow);
+    const any = await context.database.live.forget(livePlan(context).follow, 'blue');
     return any ? 'green follows blue no longer' : undefined;
   },
 };

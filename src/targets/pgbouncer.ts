@@ -127,6 +127,12 @@ class Pgbouncer implements Target {
     if (!this.#context.renames) await this.#file.stage(to);
   }
 
+  async unstage(): Promise<void> {
+    if (this.#context.renames) return;
+    await this.#file.discard();
+    await this.#file.discardLeftovers();
+  }
+
   async switch(from: Side, to: Side): Promise<void> {
     if (this.#context.renames) return;
     const text = await this.#file.read();

@@ -1,9 +1,20 @@
 import { EXIT, StepError, StuckError } from '../../core/errors.ts';
-import { recorder, type Execution } from '../engine/execution.ts';
+import type { PlannedStep } from '../../core/plan.ts';
+import { releaseClients, tidyTargets } from '../../steps/shared/clients.ts';
+import { contextOf, recorder, type Execution } from '../engine/execution.ts';
 import { finish, takeBack, type Result } from '../engine/settle.ts';
 import { refusing } from '../refusing.ts';
 import { begunSteps, type Reopened } from '../reopen.ts';
 import { lookAtSwitch } from './half-switch.ts';
+
+/** A switch that came through: clients go on, and the previous copy follows. */
+async function settleThrough(execution: Execution, moving: PlannedStep): Promise<void> {
+  const context = contextOf(execution, moving);
+  if (!context.plan.live) return;
+  await releaseClients(context);
+  await context.database.live.settle({ from: 'blue', to: 'green' });
+  await tidyTargets(context);
+}
 
 /** Unwinds a run whose process is gone. Asks the servers first: a switch that came through is not undone here. */
 export async function abort(reopened: Reopened, execution: Execution): Promise<Result> {
@@ -14,6 +25,7 @@ export async function abort(reopened: Reopened, execution: Execution): Promise<R
   if (!moving) return takeBack(execution, error, begun, undone);
   try {
     if ((await refusing(() => lookAtSwitch(execution, moving))) === 'through') {
+      await refusing(() => settleThrough(execution, moving));
       if (reopened.state.steps[moving.id]!.phase === 'running')
         await recorder(execution)({ type: 'step-succeeded', step: moving.id, ms: 0, output: {} });
       return await finish(execution, { outcome: 'completed', exit: EXIT.done, undone: [] });

@@ -61,7 +61,7 @@ class Look {
     const again = [this.#step('clone'), publish];
     if (lost.some((step) => again.includes(step)) || !this.#isBefore(this.#step('clone'), next)) {
       this.#found.push('the copy is made anew');
-      await live.forget(follow);
+      await live.forget(follow, 'blue');
       return this.#restart();
     }
     // What follows is asked anew by the step itself, and proof is never taken over.

@@ -1,15 +1,42 @@
 import type { StepContext } from '../../core/step.ts';
 import type { Hold } from '../../core/target.ts';
+import { allOrNone } from '../../util/all-or-none.ts';
 import { assertNotLive } from './not-live.ts';
 
-/** What can hold clients for a moment. */
-export const holdsOf = ({ targets }: Pick<StepContext, 'targets'>): Hold[] =>
-  targets.flatMap(({ target }) => target.hold ?? []);
+type Targets = Pick<StepContext, 'targets'>;
 
-/** Clients that wait go on; repeatable. */
-export async function releaseClients(context: Pick<StepContext, 'targets'>): Promise<boolean> {
-  const held = await Promise.all(holdsOf(context).map((hold) => hold.release()));
-  return held.includes(true);
+/** What can hold clients for a moment. */
+const holdsOf = ({ targets }: Targets): Hold[] => targets.flatMap(({ target }) => target.hold ?? []);
+
+/** Everything that can be done before clients are held. */
+export async function readyToHold(context: Targets): Promise<void> {
+  await Promise.all(holdsOf(context).map((hold) => hold.ready()));
+}
+
+/**
+ * Holds all clients: one that goes on would write where nobody follows any more. Throws when the signal fires first; none
+ * is still on its way into the pause then, and `releaseClients` must follow.
+ */
+export async function holdClients(context: Targets, signal: AbortSignal): Promise<void> {
+  await allOrNone(
+    holdsOf(context).map((hold) => (either) => hold.pause(either)),
+    signal,
+  );
+}
+
+/** Clients that wait go on; repeatable. One that cannot be reached keeps none of the others waiting. */
+export async function releaseClients(context: Targets): Promise<boolean> {
+  const released = await Promise.allSettled(holdsOf(context).map((hold) => hold.release()));
+  for (const each of released) if (each.status === 'rejected') throw each.reason as Error;
+  return released.some((each) => each.status === 'fulfilled' && each.value);
+}
+
+/** After `releaseClients`: waits until nothing of the pause is left, in targets either. */
+export async function tidyTargets(context: Targets): Promise<void> {
+  for (const { target } of context.targets) {
+    await target.unstage?.();
+    await target.hold?.tidy();
+  }
 }
 
 /** Blue takes clients again, after an attempt that closed it or held them; gives a line when there was something to do. */

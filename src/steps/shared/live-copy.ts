@@ -3,30 +3,55 @@ import type { ClonePlan } from '../../core/clone.ts';
 import type { StepContext } from '../../core/step.ts';
 import { formatDuration } from '../../util/units.ts';
 import { controlOf } from './control.ts';
-import { holdsOf, letClientsOn } from './clients.ts';
+import { holdClients, letClientsOn, readyToHold, tidyTargets } from './clients.ts';
 import { livePlan } from './live-plan.ts';
+
+/** What the clone leaves for later steps. */
+export interface LiveCopyOutput {
+  readonly oid: number;
+  /** Milliseconds for which clients were held. */
+  readonly heldMs?: number;
+  /** The position of blue that the copy is of, where changes are kept from an earlier one on. */
+  readonly point?: string;
+}
 
 /**
  * A copy that can be followed: what is written from the very moment of it on is kept for green. A dump takes its own
  * snapshot; a template stands still only while clients are held.
  */
-export async function liveCopy(context: StepContext): Promise<{ oid: number; heldMs?: number }> {
+export async function liveCopy(context: StepContext): Promise<LiveCopyOutput> {
   const { database } = context;
   const plan = context.step.input as ClonePlan;
   const { follow, clone } = livePlan(context);
   const made =
     clone.method === 'dump'
       ? await database.live.copy(plan, controlOf(context))
-      : await context.guarded(() => holding(context, plan));
+      : await holding(context, plan);
   await database.live.tidyCopy(follow);
   return made;
 }
 
-async function holding(context: StepContext, plan: ClonePlan): Promise<{ oid: number; heldMs: number }> {
+async function holding(context: StepContext, plan: ClonePlan): Promise<LiveCopyOutput> {
+  // This one waits for whoever writes, and clients must not wait with it.
+  await context.database.live.capture(controlOf(context));
+  await readyToHold(context);
+  return context.guarded(async () => {
+    const started = performance.now();
+    let made: { oid: number; point: string };
+    try {
+      made = await copyInPause(context, plan);
+    } finally {
+      await letClientsOn(context);
+    }
+    const heldMs = performance.now() - started;
+    await tidyTargets(context);
+    return { ...made, heldMs };
+  });
+}
+
+async function copyInPause(context: StepContext, plan: ClonePlan): Promise<{ oid: number; point: string }> {
   const { database } = context;
   const { pause } = livePlan(context).clone;
-  const holds = holdsOf(context);
-  await Promise.all(holds.map((hold) => hold.ready()));
   const over = new AbortController();
   const timer = setTimeout(() => {
     over.abort(
@@ -37,18 +62,14 @@ async function holding(context: StepContext, plan: ClonePlan): Promise<{ oid: nu
   }, pause);
   const signal = AbortSignal.any([context.signal, over.signal]);
   const control = { ...controlOf(context), signal };
-  const started = performance.now();
-  let oid: number;
   try {
-    await Promise.all(holds.map((hold) => hold.pause(signal)));
+    await holdClients(context, signal);
     await database.close('blue', context.plan.longTransactions, control);
     signal.throwIfAborted();
-    await database.live.capture();
-    signal.throwIfAborted();
-    ({ oid } = await database.clone(plan, control));
+    const point = await database.live.point();
+    const { oid } = await database.clone(plan, control);
+    return { oid, point };
   } finally {
     clearTimeout(timer);
-    await letClientsOn(context);
   }
-  return { oid, heldMs: performance.now() - started };
 }

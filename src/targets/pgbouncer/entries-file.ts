@@ -62,16 +62,14 @@ export class EntriesFile {
     this.#staged = undefined;
     if (staged?.before === text && staged.after === next) return staged.file.commit();
     await staged?.file.discard();
-    const path = await realpath(this.#path);
-    await removeLeftovers(path);
-    await replaceFile(path, next);
+    await replaceFile(await realpath(this.#path), next);
   }
 
   /** Writes the next file beside it, so that one rename is left to do. */
   async stage(to: Side): Promise<void> {
     await this.discard();
+    await this.discardLeftovers();
     const path = await realpath(this.#path);
-    await removeLeftovers(path);
     const before = await this.read();
     const after = this.pointed(before, to);
     this.#staged = { before, after, file: await stageFile(path, after) };
@@ -80,6 +78,11 @@ export class EntriesFile {
   async discard(): Promise<void> {
     await this.#staged?.file.discard();
     this.#staged = undefined;
+  }
+
+  /** What a process that died has staged. */
+  async discardLeftovers(): Promise<void> {
+    await removeLeftovers(await realpath(this.#path));
   }
 }
 

@@ -2,10 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
 import type { Hold } from '../../core/target.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
+import { allOrNone } from '../../util/all-or-none.ts';
 import type { Console } from './console.ts';
 
 const ATTEMPTS = 20;
 const POLL_MS = 20;
+/** How long PgBouncer may take to read what it was sent. */
+const SENT_MS = 500;
 /** Logins that the pause had cut off are over by then. */
 const LOGINS_MS = 1000;
 
@@ -30,15 +33,17 @@ export class PgbouncerHold implements Hold {
   }
 
   async ready(): Promise<void> {
-    const config = await (await this.#console()).ask('SHOW CONFIG');
-    const value = config.find(({ key }) => key === 'server_login_retry')?.['value'];
-    if (value && Number(value) > 0) this.#loginRetry = value;
+    if (await this.#isLeftOver()) await (await this.#console()).ask('RELOAD');
+    this.#loginRetry ??= await this.#readLoginRetry();
     this.#spare = this.#spare.filter(({ lost }) => !lost);
     while (this.#spare.length < this.#entries.length) this.#spare.push(await this.#open());
   }
 
   async pause(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#entries.map((name, index) => this.#pause(name, this.#spare[index], signal)));
+    await allOrNone(
+      this.#entries.map((name, index) => (either) => this.#pause(name, this.#spare[index], either)),
+      signal,
+    );
   }
 
   async #pause(name: string, spare: Console | undefined, signal: AbortSignal): Promise<void> {
@@ -53,11 +58,22 @@ export class PgbouncerHold implements Hold {
       const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
       paused.catch(() => undefined);
       await Promise.race([paused, called]);
+    } catch (error) {
+      await this.#sent(name);
+      throw error;
     } finally {
       signal.removeEventListener('abort', giveUp);
       // The entry stays as it is; whoever waits behind a RESUME would wait for good.
       console.drop();
     }
+  }
+
+  /** A PAUSE that is still on its way would come after the RESUME that takes it back. */
+  async #sent(name: string): Promise<void> {
+    if (!this.#paused.has(name)) return;
+    const console = await this.#console();
+    const deadline = performance.now() + SENT_MS;
+    while (!(await this.#isPaused(console, name)) && performance.now() < deadline) await sleep(1);
   }
 
   /**
@@ -97,8 +113,16 @@ export class PgbouncerHold implements Hold {
         if (attempt > 1) await sleep(POLL_MS);
       }
     }
-    if (held) this.#tidying = this.#tidy().catch(() => undefined);
+    // It tells of its failure when it is waited for.
+    if (held || (await this.#isLeftOver())) {
+      this.#tidying = this.#tidy();
+      this.#tidying.catch(() => undefined);
+    }
     return held;
+  }
+
+  async tidy(): Promise<void> {
+    await this.#tidying;
   }
 
   /** A server that is away would be tried without a pause for as long as this stands. */
@@ -111,8 +135,18 @@ export class PgbouncerHold implements Hold {
     );
   }
 
+  /** A process that died has left it at 0, which nobody else sets. */
+  async #isLeftOver(): Promise<boolean> {
+    return this.#loginRetry === undefined && (await this.#readLoginRetry()) === '0';
+  }
+
+  async #readLoginRetry(): Promise<string | undefined> {
+    const config = await (await this.#console()).ask('SHOW CONFIG');
+    return config.find(({ key }) => key === 'server_login_retry')?.['value'] ?? undefined;
+  }
+
   async end(): Promise<void> {
-    await this.#tidying;
+    await this.#tidying?.catch(() => undefined);
     for (const console of this.#spare) await console.end();
     this.#spare = [];
   }

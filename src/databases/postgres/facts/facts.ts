@@ -140,6 +140,23 @@ export async function readSessions(
   }));
 }
 
+/** Whom a session waits for, in whatever database they are. */
+export async function readBlockers(
+  admin: Connection,
+  pid: number,
+): Promise<(SessionInfo & { database: string })[]> {
+  const rows = await admin.query<{ oid: number; database: string; pids: number[] }>(
+    `select datid::int8::float8 as oid, coalesce(datname, '-') as database, array_agg(pid) as pids
+     from pg_stat_activity where pid = any(pg_blocking_pids($1)) group by 1, 2`,
+    [pid],
+  );
+  const found: (SessionInfo & { database: string })[] = [];
+  for (const { oid, database, pids } of rows)
+    for (const session of await readSessions(admin, oid, []))
+      if (pids.includes(session.pid)) found.push({ ...session, database });
+  return found;
+}
+
 async function readInside(
   open: () => Promise<Connection>,
 ): Promise<{ row: ObjectsRow; fingerprint: string }> {

@@ -11,15 +11,16 @@ import { copyByDump } from '../copy/dump.ts';
 import { createReader, prepareReaderSession } from '../reader.ts';
 import type { Sides } from '../sides.ts';
 import { readLiveFacts } from './facts.ts';
+import { waitForLong } from './long.ts';
 import { LivePassage } from './passage.ts';
 import { BACKWARD, FORWARD, Turning } from './turning.ts';
-import { arrived, failures, lastError, mark, readLag } from './progress.ts';
+import { arrived, failures, lastError, mark, readLag, readPosition } from './progress.ts';
 import { inOne, isPublished, publishStatements } from './publication.ts';
 import { samePoint } from './quiesce.ts';
 import { createSlot, dropSlot, findSlot } from './slot.ts';
 import { readSpoilers } from './spoilers.ts';
 import { fenceTables, limitStatement } from './standby.ts';
-import { enable, findSubscription, subscribe } from './subscription.ts';
+import { enable, findSubscription, startAt, subscribe } from './subscription.ts';
 import { readTables, toFollow } from './tables.ts';
 
 const key = (path: readonly string[]): string => JSON.stringify(path);
@@ -67,11 +68,15 @@ export class Following extends Turning implements Live {
     return isPublished(await this.sides.hand('blue'), this.name(FORWARD));
   }
 
-  async capture(): Promise<void> {
+  async capture(control: WorkControl): Promise<void> {
     const name = this.name(FORWARD);
     const blue = await this.sides.hand('blue');
     await dropSlot(blue, name);
-    await createSlot(blue, name);
+    await createSlot(blue, name, { access: this.sides.server('blue'), control });
+  }
+
+  async point(): Promise<string> {
+    return readPosition(await this.sides.hand('blue'));
   }
 
   async isCaptured(): Promise<boolean> {
@@ -113,13 +118,15 @@ export class Following extends Turning implements Live {
     ]);
   }
 
-  async follow(way: Way, plan: FollowPlan): Promise<void> {
+  async follow(way: Way, plan: FollowPlan, point?: string): Promise<void> {
     const name = this.name(way);
     const to = await this.sides.hand(way.to);
     await fenceTables(to);
     await (await this.sides.admin(way.to)).query(limitStatement((await this.sides.found(way.to)).name, 0));
     if (!(await findSubscription(to, name))) await subscribe(to, name, await this.url(way.from));
     await this.#refuseMissing(way, plan);
+    const made = await findSubscription(to, name);
+    if (point !== undefined && made?.enabled === false) await startAt(to, made, point);
     await enable(to, name);
   }
 
@@ -173,13 +180,9 @@ export class Following extends Turning implements Live {
     long: LongTransactions,
     control: WorkControl,
   ): Promise<Passage> {
-    await this.makeWayBack(way, plan);
-    try {
-      return await LivePassage.prepare({ sides: this.sides, run: this.run, way, since, long, control });
-    } catch (error) {
-      await this.stepBack(way);
-      throw error;
-    }
+    await waitForLong(this.sides, way.from, long, control);
+    await this.makeWayBack(way, plan, { control, wait: long.wait });
+    return LivePassage.prepare({ sides: this.sides, run: this.run, way, since, long });
   }
 
   async position(side: Side): Promise<string> {

@@ -1,24 +1,18 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkControl } from '../../../core/work.ts';
 import { StepError } from '../../../core/errors.ts';
 import type { Passage, Way } from '../../../core/live.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';
 import { other, type Side } from '../../../core/side.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
-import { formatDuration } from '../../../util/units.ts';
 import { openMaintenance, type Connection } from '../connection.ts';
 import type { Found } from '../copy/copy.ts';
-import { describeSession } from '../door/fence.ts';
-import { readSessions } from '../facts/facts.ts';
 import type { Sides } from '../sides.ts';
 import { wayName } from './names.ts';
-import { arrived, mark } from './progress.ts';
+import { arrived, mark, readPosition } from './progress.ts';
 import { Sequences } from './sequences.ts';
 import { shut } from './shut.ts';
 import { unfenceTables } from './standby.ts';
 import { findSubscription, startFrom, type Subscription } from './subscription.ts';
 
-const POLL_MS = 100;
 /** A lock on the database's own row is tried for this long, and then once more. */
 const LOCK_MS = 100;
 
@@ -29,7 +23,6 @@ interface Prepared {
   /** Position of `from`: no DDL may be later. */
   readonly since: string;
   readonly long: LongTransactions;
-  readonly control: WorkControl;
 }
 
 /** A switch while clients write: what is done in the pause, with everything at hand that it takes. */
@@ -59,7 +52,7 @@ export class LivePassage implements Passage {
     this.#back = back;
   }
 
-  /** Expects both ways made. Fences `to` against everybody but its worker, and waits for long transactions on `from`. */
+  /** Expects both ways made. Fences `to` against everybody but its worker. */
   static async prepare(prepared: Prepared): Promise<LivePassage> {
     const { sides, run, way } = prepared;
     const { from, to } = way;
@@ -68,7 +61,6 @@ export class LivePassage implements Passage {
     await Promise.all([sides.secondHand(to), sides.secondHand(from)]);
     const sequences = await Sequences.between(source, drain);
     await sequences.carry(source, drain);
-    await waitForLong(prepared);
     const forward = await findSubscription(drain, wayName(run, way));
     const back = await findSubscription(source, wayName(run, { to: from }));
     if (!forward || !back)
@@ -108,8 +100,7 @@ export class LivePassage implements Passage {
     ]);
     if (!there) throw new StepError('the last changes did not arrive within the pause');
     // Nothing of this is to come back: the way back begins behind it.
-    const [row] = await to.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
-    await startFrom(from, this.#back, row!.lsn);
+    await startFrom(from, this.#back, await readPosition(to));
   }
 
   /** Whatever adds, drops or changes a column or a table writes here; TRUNCATE and VACUUM do not. */
@@ -156,34 +147,6 @@ async function pauseAdmin(sides: Sides, side: Side): Promise<Connection> {
   await admin.query(`set lock_timeout = ${LOCK_MS}`);
   return admin;
 }
-
-/** Transactions that are open for longer than the pause may last would only use it up. */
-async function waitForLong({ sides, way, long, control }: Prepared): Promise<void> {
-  const admin = await sides.admin(way.from);
-  const { oid, name } = await sides.found(way.from);
-  for (const started = Date.now(); ; await sleep(POLL_MS, undefined, { signal: control.signal })) {
-    const busy = (await readSessions(admin, oid, sides.pids())).filter(
-      ({ kind, transactionSeconds }) => kind === 'client backend' && (transactionSeconds ?? 0) > LONG_SECONDS,
-    );
-    const [first] = busy;
-    if (!first) return;
-    control.progress(0, busy.length, 'sessions', `waiting for a long transaction: ${describeSession(first)}`);
-    if (Date.now() - started < long.wait) continue;
-    if (long.then === 'refuse') {
-      throw new StepError(
-        `${busy.length} transactions on ${name} were still open after ${formatDuration(long.wait)}`,
-        {
-          detail: busy.map((session) => `  ${describeSession(session)}`).join('\n'),
-          hint: 'wait for them or end them; or let the tool end them: switch: { long-transactions: { wait: 10s, then: end } }',
-        },
-      );
-    }
-    for (const { pid } of busy) await admin.query('select pg_terminate_backend($1)', [pid]);
-  }
-}
-
-/** What is open for longer than this is not over in a moment. */
-const LONG_SECONDS = 1;
 
 /** The way that leads back. */
 export const back = ({ from, to }: Way): Way => ({ from: to, to: from });

@@ -19,6 +19,12 @@ export async function mark(from: Connection, side: string): Promise<string> {
   return row.lsn;
 }
 
+/** Behind everything that was written so far, flushed or not. */
+export async function readPosition(connection: Connection): Promise<string> {
+  const [row] = await connection.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+  return row!.lsn;
+}
+
 /**
  * Waits until a follower has applied, and flushed to its own disk, everything up to a position. Gives false when the
  * time is over. What was sent is no proof, and neither is a difference of zero: only the origin's own progress is.

@@ -1,5 +1,12 @@
-import { StepError } from '../../../core/errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf, StepError } from '../../../core/errors.ts';
+import type { WorkControl } from '../../../core/work.ts';
+import { formatDuration } from '../../../util/units.ts';
+import type { Access } from '../access.ts';
+import { cancellable } from '../cancellable.ts';
 import type { Connection } from '../connection.ts';
+import { describeSession } from '../door/fence.ts';
+import { readBlockers } from '../facts/facts.ts';
 
 export interface Slot {
   readonly active: number | undefined;
@@ -14,9 +21,54 @@ export async function findSlot(connection: Connection, name: string): Promise<Sl
   return row && { active: row.pid ?? undefined, lost: row.lost };
 }
 
-/** From now on the server keeps what is written for whoever asks for it under this name. Waits for open transactions. */
-export async function createSlot(connection: Connection, name: string): Promise<void> {
-  await connection.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [name], { long: true });
+const LOOK_MS = 500;
+
+/** A slot, and how long it may be waited for. */
+export interface SlotOptions {
+  readonly access: Access;
+  readonly control: WorkControl;
+  /** Milliseconds; without it, for as long as it takes. */
+  readonly wait?: number | undefined;
+}
+
+/**
+ * From now on the server keeps what is written for whoever asks for it under this name. Waits for every transaction that
+ * has written something, in whatever database of the server, and says for whom.
+ */
+export async function createSlot(
+  connection: Connection,
+  name: string,
+  { access, control, wait }: SlotOptions,
+): Promise<void> {
+  const over = new AbortController();
+  const admin = await access.maintenance();
+  const made = new AbortController();
+  const watch = async (): Promise<void> => {
+    for (const started = Date.now(); ; await sleep(LOOK_MS, undefined, { signal: made.signal })) {
+      const blockers = await readBlockers(admin, connection.pid);
+      const [first] = blockers;
+      if (!first) continue;
+      const where = `in ${first.database}: ${describeSession(first)}`;
+      control.progress(0, blockers.length, 'sessions', `waiting for a transaction that writes, ${where}`);
+      if (wait === undefined || Date.now() - started < wait) continue;
+      over.abort(
+        new StepError(
+          `a transaction that writes was still open after ${formatDuration(wait)}, and changes can be kept only from its end on`,
+          { detail: `  ${where}`, hint: 'wait for it or end it, and run again' },
+        ),
+      );
+    }
+  };
+  // It only tells; what went wrong with the server shows at the slot itself.
+  const watching = watch().catch(() => undefined);
+  try {
+    await cancellable(connection, access.address, AbortSignal.any([control.signal, over.signal]), () =>
+      connection.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [name], { long: true }),
+    );
+  } finally {
+    made.abort();
+    await watching;
+  }
 }
 
 /** Repeatable. Whoever reads from it is ended first. */
@@ -30,12 +82,12 @@ export async function dropSlot(connection: Connection, name: string): Promise<bo
         return true;
       } catch (error) {
         // 55006: somebody reads from it once more; 42704: it has gone.
-        if (!['55006', '42704'].includes((error as { code?: string }).code ?? '')) throw error;
+        if (!['55006', '42704'].includes(codeOf(error) ?? '')) throw error;
       }
     } else {
       await connection.query('select pg_terminate_backend($1)', [slot.active]);
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
   }
   throw new StepError(`replication slot ${name} is in use and cannot be dropped`, {
     hint: `see who reads from it: select * from pg_replication_slots where slot_name = '${name}'`,

@@ -50,6 +50,19 @@ export async function unsubscribe(connection: Connection, name: string): Promise
   return true;
 }
 
+/** The same for one that may have begun already, and is left alone then. */
+export async function startAt(
+  connection: Connection,
+  subscription: Subscription,
+  lsn: string,
+): Promise<void> {
+  const [row] = await connection.query<{ begun: boolean | null }>(
+    'select pg_replication_origin_progress($1, false) >= $2::pg_lsn as begun',
+    [originOf(subscription), lsn],
+  );
+  if (row?.begun !== true) await startFrom(connection, subscription, lsn);
+}
+
 /** Changes from this LSN of the publisher on; everything before is here already. Durable when it returns. */
 export async function startFrom(
   connection: Connection,

@@ -8,7 +8,7 @@ import type { Sides } from '../sides.ts';
 import { OWN_SCHEMA, wayName } from './names.ts';
 import { back, wayTo } from './passage.ts';
 import { inOne, publicationStatements } from './publication.ts';
-import { createSlot, dropSlot, findSlot } from './slot.ts';
+import { createSlot, dropSlot, findSlot, type SlotOptions } from './slot.ts';
 import { fenceTables, limitStatement, unfenceTables } from './standby.ts';
 import { enable, findSubscription, subscribe, unsubscribe } from './subscription.ts';
 import { inBoth, readTables } from './tables.ts';
@@ -77,28 +77,26 @@ export class Turning {
     await enable(from, backward);
   }
 
-  async forget({ tables }: FollowPlan): Promise<boolean> {
+  async forget({ tables }: FollowPlan, stays: Side): Promise<boolean> {
     let any = false;
     const there = async (side: Side): Promise<boolean> => (await this.sides.find(side)) !== undefined;
     for (const way of [FORWARD, BACKWARD]) {
       if (await there(way.to)) any = (await unsubscribe(await this.enter(way.to), this.name(way))) || any;
       any = (await dropSlot(await this.sides.admin(way.from), this.name(way))) || any;
     }
-    for (const side of ['blue', 'green'] as const) {
-      if (!(await there(side))) continue;
-      const hand = await this.enter(side);
-      any = (await hand.query('select from pg_namespace where nspname = $1', [OWN_SCHEMA])).length > 0 || any;
-      await unfenceTables(hand);
-      await inOne(hand, [
-        ...[FORWARD, BACKWARD].map((way) => `DROP PUBLICATION IF EXISTS ${quoteIdentifier(this.name(way))}`),
-        ...tables.flatMap(({ path, identity }) =>
-          identity
-            ? [`ALTER TABLE IF EXISTS ${quotePath(path)} REPLICA IDENTITY ${identity.toUpperCase()}`]
-            : [],
-        ),
-        `DROP SCHEMA IF EXISTS ${OWN_SCHEMA} CASCADE`,
-      ]);
-    }
+    if (!(await there(stays))) return any;
+    const hand = await this.enter(stays);
+    any = (await hand.query('select from pg_namespace where nspname = $1', [OWN_SCHEMA])).length > 0 || any;
+    await unfenceTables(hand);
+    await inOne(hand, [
+      ...[FORWARD, BACKWARD].map((way) => `DROP PUBLICATION IF EXISTS ${quoteIdentifier(this.name(way))}`),
+      ...tables.flatMap(({ path, identity }) =>
+        identity
+          ? [`ALTER TABLE IF EXISTS ${quotePath(path)} REPLICA IDENTITY ${identity.toUpperCase()}`]
+          : [],
+      ),
+      `DROP SCHEMA IF EXISTS ${OWN_SCHEMA} CASCADE`,
+    ]);
     return any;
   }
 
@@ -111,12 +109,17 @@ export class Turning {
   }
 
   /** What was written on `to` will be kept for `from`: everything for the way back but the direction. */
-  protected async makeWayBack(way: Way, plan: FollowPlan): Promise<void> {
+  protected async makeWayBack(
+    way: Way,
+    plan: FollowPlan,
+    waiting: Omit<SlotOptions, 'access'>,
+  ): Promise<void> {
     const name = this.name(back(way));
     const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
     const tables = inBoth(await readTables(to), await readTables(from), plan.tables);
     await inOne(to, publicationStatements(name, tables));
-    if (!(await findSlot(to, name))) await createSlot(to, name);
+    if (!(await findSlot(to, name)))
+      await createSlot(to, name, { ...waiting, access: this.sides.server(way.to) });
     else await to.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [name]);
     await subscribe(from, name, await this.url(way.to));
   }
