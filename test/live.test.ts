@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
 import ava, { type ExecutionContext } from 'ava';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Event } from '../src/core/event.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import type { Workplace } from './helpers/cli.ts';
-import { Console } from '../src/targets/pgbouncer/console.ts';
 import { until } from './helpers/until.ts';
 import { LIVE_SETTINGS, liveScene } from './helpers/live-scene.ts';
-import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
+import { NEEDS_PGBOUNCER, type Pooler } from './helpers/pgbouncer.ts';
+import { slowClient } from './helpers/slow-client.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 
 // One after the other: clients write all the time, and the machine is small.
@@ -37,6 +37,13 @@ async function assertNothingLeft(t: ExecutionContext, on: TestServer, database: 
   t.deepEqual(await on.sql(`select nspname from pg_namespace where nspname = 'cutover_sync'`, database), []);
   t.deepEqual(await on.sql(`select tgname from pg_trigger where tgname like 'cutover%'`, database), []);
 }
+
+const loginRetryOf = async (pooler: Pooler): Promise<string | undefined> =>
+  (await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')?.['value'];
+
+/** What lies beside PgBouncer's file and should not. */
+const besides = async ({ file }: Pooler): Promise<string[]> =>
+  (await readdir(dirname(file))).filter((name) => name.includes('.cutover-'));
 
 const PAIRS = [
   { title: 'on one server', from: () => server(18), to: () => server(18), needs: [18] },
@@ -102,7 +109,8 @@ for (const { title, from, to, needs } of PAIRS) {
     t.deepEqual(await on.sql(`select datname from pg_database where datname like '${blue.name}_%'`), []);
     const [entry] = (await pooler.ask('SHOW DATABASES')).filter(({ name }) => name === 'shop');
     t.is(String(entry!['paused']), '0');
-    t.is((await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')!['value'], '15');
+    t.is(await loginRetryOf(pooler), '15');
+    t.deepEqual(await besides(pooler), []);
   },
 );
 
@@ -115,29 +123,19 @@ for (const command of ['run', 'swap-back'] as const) {
       ledger.start();
       if (command === 'swap-back') t.is((await cutover(['run', 'playbook.yml'])).code, 0);
       // PAUSE waits for its transactions: there is time to strike.
-      const slow = new Client({ connectionString: pooler.url('shop') });
-      slow.on('error', () => undefined);
-      await slow.connect();
-      const over = new AbortController();
-      const slowly = (async () => {
-        while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.3); commit');
-      })();
+      const slow = await slowClient(pooler.url('shop'), 0.3);
       const { child, done } = work.start(
         command === 'run' ? ['run', 'playbook.yml'] : ['swap-back', '--yes'],
         env,
       );
-      const console = await Console.open(pooler.admin);
-      const isPaused = async (): Promise<boolean> =>
-        (await console.ask('SHOW DATABASES')).find(({ name }) => name === 'shop')!['paused'] === '1';
-      while (!(await isPaused()) && child.exitCode === null);
+      const watch = await pooler.watch();
+      while (!(await watch.isPaused('shop')) && child.exitCode === null);
       child.kill('SIGKILL');
       await done;
       const killed = Date.now();
-      await until('clients to go on', async () => !(await isPaused()));
+      await until('clients to go on', async () => !(await watch.isPaused('shop')));
       t.log(`clients were let go on after ${Date.now() - killed} ms`);
-      await console.end();
-      over.abort();
-      await slowly;
+      await watch.end();
       await slow.end();
       await sleep(1000);
       const settled = command === 'run' ? await cutover(['resume']) : await cutover(['swap-back', '--yes']);
@@ -145,6 +143,8 @@ for (const command of ['run', 'swap-back'] as const) {
       const { errors } = await ledger.stop();
       t.deepEqual(errors, []);
       t.deepEqual(await ledger.problems(on, command === 'run' ? green.name : blue.name), []);
+      t.is(await loginRetryOf(pooler), '15');
+      t.deepEqual(await besides(pooler), []);
     },
   );
 }
@@ -158,26 +158,16 @@ for (const command of ['swap-back', 'switch'] as const) {
       ledger.start();
       t.is((await cutover(['run', 'playbook.yml'])).code, 0);
       if (command === 'switch') t.is((await cutover(['swap-back', '--yes'])).code, 0);
-      const slow = new Client({ connectionString: pooler.url('shop') });
-      slow.on('error', () => undefined);
-      await slow.connect();
-      const over = new AbortController();
-      const slowly = (async () => {
-        while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.2); commit');
-      })();
+      const slow = await slowClient(pooler.url('shop'), 0.2);
       const { child, done } = work.start([command, '--yes'], env);
-      const console = await Console.open(pooler.admin);
-      const isPaused = async (): Promise<boolean> =>
-        (await console.ask('SHOW DATABASES')).find(({ name }) => name === 'shop')!['paused'] === '1';
-      while (!(await isPaused()) && child.exitCode === null);
+      const watch = await pooler.watch();
+      while (!(await watch.isPaused('shop')) && child.exitCode === null);
       await on.sql(
         `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
       );
       const struck = await done;
-      t.false(await isPaused(), struck.err);
-      await console.end();
-      over.abort();
-      await slowly;
+      t.false(await watch.isPaused('shop'), struck.err);
+      await watch.end();
       await slow.end();
       t.not(struck.code, 0);
       const again = await cutover([command, '--yes']);
@@ -199,16 +189,8 @@ for (const command of ['swap-back', 'switch'] as const) {
       lines: '  pause-budget: 200ms\n  pause-retries: { limit: 2, wait: 100ms }\n',
     });
     t.is((await cutover(['run', 'playbook.yml'])).code, 0);
-    const slow = new Client({ connectionString: pooler.url('shop') });
-    slow.on('error', () => undefined);
-    await slow.connect();
-    const over = new AbortController();
-    const slowly = (async () => {
-      while (!over.signal.aborted) await slow.query('begin; select pg_sleep(0.8); commit');
-    })();
+    const slow = await slowClient(pooler.url('shop'), 0.8);
     const late = await cutover(['swap-back', '--yes']);
-    over.abort();
-    await slowly;
     await slow.end();
     t.true(late.code === 0 || late.code === 4, late.err);
     const { code, out } = await cutover(['status']);

@@ -1,6 +1,7 @@
 import type { ClonePlan } from '../core/clone.ts';
 import type { Step } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
+import { byTemplate } from './shared/by-template.ts';
 import { letClientsOn, tidyTargets } from './shared/clients.ts';
 import { controlOf } from './shared/control.ts';
 import { liveCopy } from './shared/live-copy.ts';
@@ -14,26 +15,15 @@ export const clone: Step = {
     // A copy that an attempt before this one left, whole or not, is not what blue is now.
     await assertNotLive(context);
     await context.database.drop('green', 'copy');
-    const estimate = context.step.estimate?.ms ?? 1000;
-    const started = Date.now();
-    // The server does not tell how far a template copy is: time against the estimate is all there is to show.
-    const beat = setInterval(() => {
-      const passed = Date.now() - started;
-      context.progress(Math.min(passed, estimate * 0.99), estimate, 'estimate', 'the server copies');
-    }, 250);
-    try {
-      const output = context.plan.live
-        ? await liveCopy(context)
-        : await context.database.clone(plan, controlOf(context));
-      const { heldMs } = output as { heldMs?: number };
-      const held = heldMs === undefined ? '' : `; clients were held for ${formatDuration(heldMs)}`;
-      return {
-        output,
-        summary: `${plan.name} is a copy of ${plan.from}, ${formatBytes(context.plan.blue.bytes)}${held}`,
-      };
-    } finally {
-      clearInterval(beat);
-    }
+    const output = context.plan.live
+      ? await liveCopy(context)
+      : await byTemplate(context, plan, controlOf(context));
+    const { heldMs } = output as { heldMs?: number };
+    const held = heldMs === undefined ? '' : `; clients were held for ${formatDuration(heldMs)}`;
+    return {
+      output,
+      summary: `${plan.name} is a copy of ${plan.from}, ${formatBytes(context.plan.blue.bytes)}${held}`,
+    };
   },
   async probe(context) {
     const green = await context.database.state('green');

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { serverAccount } from '../../src/databases/postgres/embedded/binaries.ts';
+import { Console } from '../../src/targets/pgbouncer/console.ts';
 import { until } from './until.ts';
 
 /** Whether the program is installed; tests that need it are skipped with a word otherwise. */
@@ -27,6 +28,12 @@ export interface Pooler {
   url(entry: string): string;
   /** Words on the admin console. */
   ask(words: string): Promise<Record<string, string>[]>;
+  /** A console that is kept, to look fast. */
+  watch(): Promise<{ isPaused(entry: string): Promise<boolean>; end(): Promise<void> }>;
+  /** Leads an entry elsewhere, as an administrator would. */
+  point(entry: string, to: string): Promise<void>;
+  /** A connection of the application's. */
+  client(entry: string): Promise<Client>;
   process: ChildProcess;
   /** After a kill: comes up again on what its files say. */
   start(): Promise<void>;
@@ -85,6 +92,24 @@ export async function pgbouncer(
       } finally {
         await client.end();
       }
+    },
+    async watch() {
+      const console = await Console.open(admin);
+      return {
+        isPaused: async (entry) =>
+          (await console.ask('SHOW DATABASES')).find(({ name }) => name === entry)!['paused'] === '1',
+        end: () => console.end(),
+      };
+    },
+    async point(entry, to) {
+      await writeFile(file, `; kept as it is\n[databases]\n${entry} = ${to}\n`);
+      await this.ask('RELOAD');
+    },
+    async client(entry) {
+      const client = new Client({ connectionString: this.url(entry) });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
     },
     process: undefined as never,
     async start() {

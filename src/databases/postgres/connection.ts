@@ -4,11 +4,9 @@ import { parseIntoClientConfig } from 'pg-connection-string';
 import { codeOf, isServerError, messageOf, StepError } from '../../core/errors.ts';
 import type { Address } from './address.ts';
 import { inTurn } from '../../util/in-turn.ts';
+import { destroyClient, endClient } from '../../util/pg-client.ts';
 import { formatDuration } from '../../util/units.ts';
 import { withDatabase } from '../../util/url.ts';
-
-/** How long a connection may take to say goodbye. */
-const END_MS = 2000;
 
 /** One connection. It remembers that it was lost, and says so on the next query instead of crashing the process. */
 export class Connection {
@@ -47,7 +45,7 @@ export class Connection {
       refusePooler(client, rows[0]!.pid);
       return new Connection(client, rows[0]!.pid);
     } catch (error) {
-      await endWithin(client, END_MS);
+      await endClient(client);
       if (error instanceof StepError) throw error;
       const cause = withTimeoutCode(error);
       throw new StepError(
@@ -64,19 +62,26 @@ export class Connection {
     return this.#lost !== undefined;
   }
 
-  async query<R extends QueryResultRow = Record<string, unknown>>(
+  query<R extends QueryResultRow = Record<string, unknown>>(
     sql: string,
     parameters?: readonly unknown[],
     { long = false } = {},
   ): Promise<R[]> {
+    return this.#ask(long, () => this.client.query<R>(sql, parameters as unknown[] | undefined));
+  }
+
+  /** Planned once a connection, and executed as often as it is asked for; a name stands for one text. */
+  prepared<R extends QueryResultRow = Record<string, unknown>>(name: string, text: string): Promise<R[]> {
+    return this.#ask(false, () => this.client.query<R>({ name, text }));
+  }
+
+  async #ask<R extends QueryResultRow>(long: boolean, work: () => Promise<QueryResult<R>>): Promise<R[]> {
     if (this.#lost)
       throw new StepError(`the connection to the server was lost: ${this.#lost.message}`, {
         cause: this.#lost,
       });
     // One after the other: a client that is asked while it works complains on stderr.
-    const answer = this.#inTurn(() =>
-      this.#limited(long, () => this.client.query<R>(sql, parameters as unknown[] | undefined)),
-    );
+    const answer = this.#inTurn(() => this.#limited(long, work));
     const result: unknown = await answer.catch((error: unknown) => {
       // The driver's own errors have no SQLSTATE: the connection broke under the statement.
       if (isServerError(error) || !(error instanceof Error)) throw error;
@@ -87,25 +92,14 @@ export class Connection {
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
   }
 
-  /** Planned once a connection, and executed as often as it is asked for. */
-  async prepared<R extends QueryResultRow = Record<string, unknown>>(
-    name: string,
-    text: string,
-  ): Promise<R[]> {
-    const { rows } = await this.#inTurn(() =>
-      this.#limited(false, () => this.client.query<R>({ name, text })),
-    );
-    return rows;
-  }
-
   async end(): Promise<void> {
-    await endWithin(this.client, END_MS);
+    await endClient(this.client);
   }
 
   /** Lets go of a server that does not answer: what is being executed fails at once. */
   destroy(reason: string): void {
     this.#lost ??= new Error(reason);
-    socketOf(this.client).destroy();
+    destroyClient(this.client);
   }
 
   async #limited<T>(long: boolean, work: () => Promise<T>): Promise<T> {
@@ -120,21 +114,6 @@ export class Connection {
     } finally {
       clearTimeout(timer);
     }
-  }
-}
-
-const socketOf = (client: Client): { destroy(): void } =>
-  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
-
-/** A server that says nothing any more does not keep the tool from ending. */
-async function endWithin(client: Client, ms: number): Promise<void> {
-  const timer = setTimeout(() => socketOf(client).destroy(), ms);
-  try {
-    await client.end();
-  } catch {
-    // It is gone already.
-  } finally {
-    clearTimeout(timer);
   }
 }
 

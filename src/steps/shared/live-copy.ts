@@ -2,6 +2,7 @@ import { StepError } from '../../core/errors.ts';
 import type { ClonePlan } from '../../core/clone.ts';
 import type { StepContext } from '../../core/step.ts';
 import { formatDuration } from '../../util/units.ts';
+import { byTemplate } from './by-template.ts';
 import { controlOf } from './control.ts';
 import { holdClients, letClientsOn, readyToHold, tidyTargets } from './clients.ts';
 import { livePlan } from './live-plan.ts';
@@ -67,7 +68,7 @@ async function copyInPause(context: StepContext, plan: ClonePlan): Promise<{ oid
     await database.close('blue', context.plan.longTransactions, control);
     signal.throwIfAborted();
     const point = await database.live.point();
-    const { oid } = await database.clone(plan, control);
+    const { oid } = await byTemplate(context, plan, control);
     return { oid, point };
   } finally {
     clearTimeout(timer);

@@ -59,48 +59,57 @@ async function attempt(context: StepContext, way: Way): Promise<{ ms: number }> 
   await database.releaseReaders();
   const since = await database.live.position(way.from);
   if (way.from === 'blue' && !context.ownershipMoved()) await refuseDrift(context);
-  let passage: Passage | undefined;
-  let pause: Pause | undefined;
+  const passage = await beginning(context, way, () =>
+    database.live.prepare(way, follow, since, plan.longTransactions, controlOf(context)),
+  );
   try {
-    passage = await database.live.prepare(way, follow, since, plan.longTransactions, controlOf(context));
-    // Just before the pause, where it still costs nobody anything; from here on a signal waits until all is settled.
-    context.signal.throwIfAborted();
-    await database.assertLocked();
-    pause = new Pause(livePlan(context).pause.budget);
-    await cross(context, way, passage, pause);
-  } catch (cause) {
-    await backToBefore(context, way, cause);
-    await passage?.end();
-    throw pause?.calledOff(cause) ?? cause;
-  }
-  try {
+    const pause = await beginning(context, way, () => cross(context, way, passage));
     return await flip(context, way, pause.started, passage);
   } finally {
     await passage.end();
   }
 }
 
+/** What fails before the commit point is put back whole. */
+async function beginning<T>(context: StepContext, way: Way, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    await backToBefore(context, way, cause);
+    throw cause;
+  }
+}
+
 /** The pause, up to the commit point. */
-async function cross(context: StepContext, way: Way, passage: Passage, pause: Pause): Promise<void> {
+async function cross(context: StepContext, way: Way, passage: Passage): Promise<Pause> {
+  // Where it still costs nobody anything; from here on a signal waits until all is settled.
+  context.signal.throwIfAborted();
+  await context.database.assertLocked();
+  const pause = new Pause(livePlan(context).pause.budget);
   const { deadline } = pause;
-  await pause.within((signal) => holdClients(context, signal));
-  pause.inTime('clients finished their transactions');
-  await passage.fence(deadline);
-  pause.inTime('the last sessions ended');
-  // Nothing of this changes while the last changes arrive.
-  const [, { blue, green }] = await Promise.all([
-    passage.drain(deadline),
-    closedSides(context),
-    context.database.assertLocked(),
-  ]);
-  pause.inTime('the last changes arrived');
-  context.database.setPatience(PATIENCE_MS);
-  await context.record({
-    type: 'ownership-moved',
-    from: way.from,
-    to: way.to,
-    closed: { blue: blue.version, green: green.version },
-  });
+  try {
+    await pause.within((signal) => holdClients(context, signal));
+    pause.inTime('clients finished their transactions');
+    await passage.fence(deadline);
+    pause.inTime('the last sessions ended');
+    // Nothing of this changes while the last changes arrive.
+    const [, { blue, green }] = await Promise.all([
+      passage.drain(deadline),
+      closedSides(context),
+      context.database.assertLocked(),
+    ]);
+    pause.inTime('the last changes arrived');
+    context.database.setPatience(PATIENCE_MS);
+    await context.record({
+      type: 'ownership-moved',
+      from: way.from,
+      to: way.to,
+      closed: { blue: blue.version, green: green.version },
+    });
+    return pause;
+  } catch (cause) {
+    throw pause.calledOff(cause) ?? cause;
+  }
 }
 
 /** An attempt that could not be put back: clients may still be held. */
@@ -114,8 +123,9 @@ async function backToBefore(context: StepContext, way: Way, cause: unknown): Pro
   for (let tries = 1; ; tries += 1) {
     try {
       await live.reopen(way);
-      await releaseClients(context);
+      const [released] = await Promise.allSettled([releaseClients(context)]);
       await live.stepBack(way);
+      if (released.status === 'rejected') throw released.reason as Error;
       return;
     } catch (second) {
       if (tries === PUT_BACK_TRIES)

@@ -1,5 +1,6 @@
 import { Client, type CustomTypesConfig } from 'pg';
 import { messageOf, StepError } from '../../core/errors.ts';
+import { destroyClient, endClient } from '../../util/pg-client.ts';
 
 type Row = Readonly<Record<string, string | null>>;
 
@@ -29,7 +30,7 @@ export class Console {
       await client.connect();
       return new Console(client);
     } catch (cause) {
-      await client.end().catch(() => undefined);
+      await endClient(client);
       throw new StepError(`PgBouncer's admin console cannot be reached: ${messageOf(cause)}`, {
         cause,
         hint: 'check its connection string (database pgbouncer), and that the user is one of admin_users',
@@ -50,10 +51,10 @@ export class Console {
   /** Lets go at once: what it waits for may never come. */
   drop(): void {
     this.#lost = true;
-    (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    destroyClient(this.#client);
   }
 
   async end(): Promise<void> {
-    await this.#client.end().catch(() => undefined);
+    await endClient(this.#client);
   }
 }

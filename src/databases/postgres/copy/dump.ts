@@ -4,6 +4,7 @@ import type { ClonePlan } from '../../../core/clone.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { messageOf, StepError } from '../../../core/errors.ts';
 import { pipe } from '../../../util/exec.ts';
+import { endClient } from '../../../util/pg-client.ts';
 import { redact } from '../../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../../util/stray.ts';
 import { withDatabase } from '../../../util/url.ts';
@@ -91,7 +92,7 @@ async function openPoint(
   };
   const client = new Client(config);
   client.on('error', () => undefined);
-  const giveUp = (): void => void client.end().catch(() => undefined);
+  const giveUp = (): void => void endClient(client);
   control.signal.addEventListener('abort', giveUp, { once: true });
   try {
     await client.connect();
@@ -99,9 +100,9 @@ async function openPoint(
     const { rows } = await client.query<{ snapshot_name: string }>(
       `CREATE_REPLICATION_SLOT "${slot}" LOGICAL pgoutput EXPORT_SNAPSHOT`,
     );
-    return { snapshot: rows[0]!.snapshot_name, end: () => client.end().catch(() => undefined) };
+    return { snapshot: rows[0]!.snapshot_name, end: () => endClient(client) };
   } catch (cause) {
-    await client.end().catch(() => undefined);
+    await endClient(client);
     control.signal.throwIfAborted();
     throw new StepError(`the point of the copy could not be had: ${messageOf(cause)}`, { cause });
   } finally {

@@ -78,9 +78,8 @@ async function hold(
     await holder.query(
       `BEGIN; SET LOCAL lock_timeout = ${LOCK_MS}; SET LOCAL statement_timeout = ${HOLD_MS}`,
     );
-    await holder.query(
-      `LOCK TABLE ${tables.map(({ path }) => `ONLY ${quotePath(path)}`).join(', ')} IN SHARE MODE`,
-    );
+    const locked = tables.map(({ path }) => `ONLY ${quotePath(path)}`).join(', ');
+    if (locked !== '') await holder.query(`LOCK TABLE ${locked} IN SHARE MODE`);
     const done = await work(started + HOLD_MS);
     const held = performance.now() - started;
     await holder.query('ROLLBACK');
@@ -114,7 +113,8 @@ class Snapshot {
   }
 
   async take(): Promise<void> {
-    await this.#holder.query('ROLLBACK').catch(() => undefined);
+    // Of the attempt before this one; without one it is a warning.
+    await this.#holder.query('ROLLBACK');
     const [row] = await this.#holder.query<{ id: string }>(
       'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot() AS id',
     );

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { quotePath } from '../../../util/sql.ts';
 import { notOfExtension, userSchema } from '../catalog/sql.ts';
 import type { Connection } from '../connection.ts';
@@ -26,6 +27,8 @@ export interface Positions {
  */
 export class Sequences {
   readonly #paths: readonly Path[];
+  /** Of its own, for the text depends on the paths. */
+  readonly #statement = `cutover_sequences_${randomUUID()}`;
   #last: Positions | undefined;
 
   constructor(paths: readonly Path[]) {
@@ -71,7 +74,7 @@ export class Sequences {
       .map((path, index) => `select ${index} as i, last_value, is_called from ${quotePath(path)}`)
       .join(' union all ');
     const rows = await from.prepared<{ i: number; last_value: string; is_called: boolean }>(
-      'cutover_sequences',
+      this.#statement,
       text,
     );
     const values: string[] = [];

@@ -62,12 +62,15 @@ export async function createSlot(
   // It only tells; what went wrong with the server shows at the slot itself.
   const watching = watch().catch(() => undefined);
   try {
+    // Those who write count as locks.
+    await connection.query('set lock_timeout = 0');
     await cancellable(connection, access.address, AbortSignal.any([control.signal, over.signal]), () =>
       connection.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [name], { long: true }),
     );
   } finally {
     made.abort();
     await watching;
+    if (!connection.lost) await connection.query(`set lock_timeout = ${access.address.limits.lock}`);
   }
 }
 
