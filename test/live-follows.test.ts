@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { liveSuite } from './helpers/live-suite.ts';
 import { until } from './helpers/until.ts';
 
-const { test, title, server, scene, leftovers } = liveSuite();
+const { test, title, server, scene, leftovers } = liveSuite({ logging_collector: 'on' });
 
 // While it follows
 
@@ -119,7 +119,10 @@ test(title('a worker that cannot apply stops the sync'), async (t) => {
   await sleep(300);
   const { code, err } = await cutover(['run', 'playbook.yml']);
   t.is(code, 4, err);
-  t.regex(err, /green does not apply the changes of blue/);
+  t.regex(
+    err,
+    /green does not apply the changes of blue\n[^]*ERROR: null value in column "must"[^]*CONTEXT: processing remote data for replication origin "pg_\d+"/,
+  );
   t.deepEqual((await ledger.stop()).errors, []);
   t.deepEqual(await ledger.problems(blue.server, blue.name), []);
   t.deepEqual(await leftovers(blue.name), []);

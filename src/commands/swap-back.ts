@@ -63,14 +63,17 @@ export async function swapTo(
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
         to,
-        confirm: (found) => confirm(found, to, options, io, signal),
+        confirm: (found) => {
+          io.err(describeLoss(found, chosen.plan.live !== undefined));
+          return confirm(to, options, signal);
+        },
       });
       const state = fold(await reopened.journal.read());
       const how =
         ms === undefined
-          ? 'The swap back had come through already.'
+          ? `The ${word.replace('-', ' ')} had come through already.`
           : `${to === 'blue' ? 'Swapped back' : 'Switched'} in ${formatDuration(ms)}.`;
-      io.err(`${how} ${describeLoss(leftBehind)}\n`);
+      io.err(`${how} ${describeLoss(leftBehind, state.plan.live !== undefined)}\n`);
       io.err(runText(state, nextFor(state), io.errStyle));
       return EXIT.done;
     } finally {
@@ -79,14 +82,7 @@ export async function swapTo(
   });
 }
 
-async function confirm(
-  leftBehind: readonly string[],
-  to: Side,
-  options: SwapBackOptions,
-  io: CommandIo,
-  signal: AbortSignal,
-): Promise<boolean> {
-  io.err(describeLoss(leftBehind));
+async function confirm(to: Side, options: SwapBackOptions, signal: AbortSignal): Promise<boolean> {
   return (
     options.yes === true ||
     askYesNo(
@@ -98,8 +94,12 @@ async function confirm(
   );
 }
 
-function describeLoss(lines: readonly string[]): string {
-  if (lines.length === 0) return 'Nothing was written since the switch: nothing is lost.';
+/** `follows`: the previous copy has had everything that was written since the switch, but for these lines. */
+function describeLoss(lines: readonly string[], follows: boolean): string {
+  if (lines.length === 0)
+    return follows
+      ? 'The side that follows has everything: nothing is lost.'
+      : 'Nothing was written since the switch: nothing is lost.';
   return [
     'Written since the switch, and not in the previous copy:',
     ...lines.map((line) => `  ${line}`),

@@ -128,7 +128,7 @@ export interface Live {
   /** A transaction id of this side: whatever is written from now on has a later one. */
   position(side: Side): Promise<string>;
   /** `since` is a position of `way.from`: rows of before are no loss in tables that only it has. */
-  wayBack(way: Way, plan: FollowPlan, since: string | undefined): Promise<WayBack>;
+  wayBack(way: Way, since: string | undefined): Promise<WayBack>;
   /**
    * Ends following, and takes everything that it made away from the side that stays; the other one, which is to be
    * dropped, stays fenced. Says whether there was anything. Repeatable.

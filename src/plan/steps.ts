@@ -190,6 +190,7 @@ function liveSwitchStep(
     'switch',
     `Switch: ${names.green} becomes live`,
     [
+      `beforehand: publication and slot of the way back on ${names.green}, its subscription on ${names.blue}, still off`,
       `clients are held for at most ${formatDuration(pause.budget)}; otherwise all is put back, and tried again after ${formatDuration(pause.wait)}, ${pause.retries} times`,
       `ALTER DATABASE ${names.blue} ALLOW_CONNECTIONS false, and its last sessions end`,
       `a marker of ${names.blue} arrives on ${names.green}; sequences are set; the way back begins behind it`,

@@ -26,7 +26,7 @@ export async function readMeter(
       const way = { from: live, to: other(live) };
       const verify = plan.steps.find(({ kind }) => kind === 'verify');
       const outputOf = (): unknown => verify && state.steps[verify.id]?.output;
-      return await drivers.database.live.wayBack(way, plan.live.follow, sinceOf({ outputOf }, way));
+      return await drivers.database.live.wayBack(way, sinceOf({ outputOf }, way));
     } finally {
       await drivers.end();
     }

@@ -3,7 +3,6 @@ import { RefusedError, StuckError } from '../core/errors.ts';
 import type { Way, WayBack } from '../core/live.ts';
 import type { StepContext } from '../core/step.ts';
 import { releaseClients } from '../steps/shared/clients.ts';
-import { livePlan } from '../steps/shared/live-plan.ts';
 import { putBack, takesClients } from '../steps/shared/swap.ts';
 import { NotPutBack, swapLive } from '../steps/shared/swap-live.ts';
 import type { LiveVerifyOutput } from '../steps/verify.ts';
@@ -11,9 +10,6 @@ import { recordOf } from './engine/error-record.ts';
 import type { Execution } from './engine/execution.ts';
 import { liveSide } from './engine/live.ts';
 import { refusing } from './refusing.ts';
-
-/** What a swap back of a run that follows would leave behind, a line each. */
-export const describeWayBack = ({ spoilers }: WayBack): readonly string[] => spoilers;
 
 export interface LiveSwapBackOptions {
   readonly operator: string;
@@ -37,9 +33,9 @@ export async function swapBackLive(
   await refusing(async () => {
     for (const { target } of context.targets) await target.prepare(way.from, way.to);
   });
-  const found = await context.database.live.wayBack(way, livePlan(context).follow, sinceOf(context, way));
+  const found = await context.database.live.wayBack(way, sinceOf(context, way));
   refuseBroken(found);
-  const leftBehind = describeWayBack(found);
+  const leftBehind = found.spoilers;
   if (leftBehind.length > 0 && !options.acceptDataLoss) {
     throw new RefusedError('a swap back would lose what the previous copy cannot hold', {
       detail: leftBehind.map((line) => `  ${line}`).join('\n'),

@@ -149,6 +149,10 @@ export async function pipe(
     const codes = await Promise.all([from, to].map(ended));
     const index = codes.findIndex((code) => code !== 0);
     return { code: codes[index] ?? 0, failed: index === 0 ? first.file : second.file, output };
+  } catch (error) {
+    // One of them could not be started.
+    end();
+    throw error;
   } finally {
     signal.removeEventListener('abort', end);
   }

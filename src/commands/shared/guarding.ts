@@ -1,6 +1,7 @@
 import type { Guard } from '../../run/engine/execution.ts';
 import { start } from '../../util/exec.ts';
 import type { GlobalOptions } from './io.ts';
+import { givenFlags } from './repeat-flags.ts';
 
 /** What a guard hears when nobody is held any more. */
 export const SAFE = 'safe\n';
@@ -10,14 +11,8 @@ export const SAFE = 'safe\n';
  * the promise settles; one that cannot be started is no reason not to go on.
  */
 export const guardOf = (options: GlobalOptions, run: string) => async (): Promise<Guard> => {
-  const flags = [
-    '--state',
-    options.state,
-    ...(options.envFile ?? []).flatMap((file) => ['--env-file', file]),
-    ...(options.tools === undefined ? [] : ['--tools', options.tools]),
-  ];
   const child = start(
-    { file: process.execPath, args: ['--', process.argv[1]!, ...flags, 'guard', run] },
+    { file: process.execPath, args: ['--', process.argv[1]!, ...givenFlags(options), 'guard', run] },
     { stdio: ['pipe', 'pipe', 'ignore'], detached: true },
   );
   child.stdin!.on('error', () => undefined);

@@ -13,14 +13,14 @@ import type { Sides } from '../sides.ts';
 import { readLiveFacts } from './facts.ts';
 import { waitForLong } from './long.ts';
 import { LivePassage } from './passage.ts';
-import { BACKWARD, FORWARD, Turning } from './turning.ts';
+import { FORWARD, Turning } from './turning.ts';
 import { arrived, failures, lastError, mark, readLag, readPosition } from './progress.ts';
-import { inOne, isPublished, publishStatements } from './publication.ts';
+import { inOne, inOneBriefly, isPublished, publishStatements } from './publication.ts';
 import { samePoint } from './quiesce.ts';
 import { createSlot, dropSlot, findSlot } from './slot.ts';
 import { readSpoilers } from './spoilers.ts';
 import { fenceTables, limitStatement } from './standby.ts';
-import { enable, findSubscription, startAt, subscribe } from './subscription.ts';
+import { enable, findSubscription, originOf, startAt, subscribe } from './subscription.ts';
 import { readTables, toFollow } from './tables.ts';
 
 const key = (path: readonly string[]): string => JSON.stringify(path);
@@ -54,14 +54,13 @@ export class Following extends Turning implements Live {
       follow: [
         `on green: CREATE SUBSCRIPTION ${name} with that slot, from where the copy was made`,
         'on green: triggers that refuse every write but those of the subscription',
-        `on green: CREATE PUBLICATION ${this.name(BACKWARD)} for the way back`,
       ],
     };
   }
 
   async publish({ tables }: FollowPlan): Promise<void> {
     const name = this.name(FORWARD);
-    await inOne(await this.sides.hand('blue'), publishStatements(this.run, name, tables));
+    await inOneBriefly(await this.sides.hand('blue'), publishStatements(this.run, name, tables));
   }
 
   async isPublished(): Promise<boolean> {
@@ -137,7 +136,7 @@ export class Following extends Turning implements Live {
     if (lag.error !== undefined || !subscription || lag.running) return lag;
     const failed = await failures(to, subscription);
     if (failed === 0) return lag;
-    return { ...lag, error: await lastError(to, name), failed: failed ?? 0 };
+    return { ...lag, error: await lastError(to, [name, originOf(subscription)]), failed: failed ?? 0 };
   }
 
   async beat(way: Way, limit: number): Promise<number | undefined> {
@@ -192,7 +191,7 @@ export class Following extends Turning implements Live {
     return row!.xid;
   }
 
-  async wayBack(way: Way, _plan: FollowPlan, since: string | undefined): Promise<WayBack> {
+  async wayBack(way: Way, since: string | undefined): Promise<WayBack> {
     return { lag: await this.lag(way), ...(await readSpoilers(this.sides, way, since)) };
   }
 

@@ -84,28 +84,31 @@ export async function failures(to: Connection, { oid }: Subscription): Promise<n
 const LOG_BYTES = 256 * 1024;
 
 /** The last error of an apply worker in the server's log, where it can be read from here. */
-export async function lastError(to: Connection, name: string): Promise<string | undefined> {
+export async function lastError(to: Connection, names: readonly string[]): Promise<string | undefined> {
   try {
     const [row] = await to.query<{ text: string | null }>(
       `select pg_read_file(file, greatest((pg_stat_file(file)).size - $1, 0), $1) as text
        from (select pg_current_logfile() as file) f where file is not null`,
       [LOG_BYTES],
     );
-    return errorIn(row?.text ?? '', name);
+    return errorIn(row?.text ?? '', names);
   } catch {
     // No right to read files, or none is written: the error stays in the server's own log.
     return undefined;
   }
 }
 
-/** `ERROR: …` with its DETAIL and CONTEXT, of the latest apply worker of this name. */
-export function errorIn(log: string, name: string): string | undefined {
+/** `ERROR: …` with its DETAIL and CONTEXT: the latest one that says one of the names, subscription's or origin's. */
+export function errorIn(log: string, names: readonly string[]): string | undefined {
   const lines = log.split('\n');
   const starts = lines.flatMap((line, index) => (/\bERROR:/.test(line) ? [index] : []));
   for (const start of starts.toReversed()) {
     const record = lines.slice(start, start + 6);
+    // 14 does not say whose changes they were.
+    const ours = (line: string): boolean =>
+      line.includes('processing remote data during') || names.some((name) => line.includes(`"${name}"`));
+    if (!record.some(ours)) continue;
     const context = record.findIndex((line) => line.includes('processing remote data'));
-    if (context < 0 && !record.some((line) => line.includes(name))) continue;
     return record
       .slice(0, (context < 0 ? 0 : context) + 1)
       .map((line) => line.replace(/^.*?\b(ERROR|DETAIL|CONTEXT|HINT|STATEMENT): +/, '$1: '))

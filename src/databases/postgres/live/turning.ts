@@ -7,14 +7,14 @@ import { formatMark } from '../copy/mark.ts';
 import type { Sides } from '../sides.ts';
 import { OWN_SCHEMA, wayName } from './names.ts';
 import { back, wayTo } from './passage.ts';
-import { inOne, publicationStatements } from './publication.ts';
+import { inOne, inOneBriefly, publicationStatements } from './publication.ts';
 import { createSlot, dropSlot, findSlot, type SlotOptions } from './slot.ts';
 import { fenceTables, limitStatement, unfenceTables } from './standby.ts';
 import { enable, findSubscription, subscribe, unsubscribe } from './subscription.ts';
 import { inBoth, readTables } from './tables.ts';
 
 export const FORWARD = wayTo('green');
-export const BACKWARD = wayTo('blue');
+const BACKWARD = wayTo('blue');
 
 /** Who is live, who follows, and what is left of it: the ends of following, both ways. */
 export class Turning {
@@ -88,7 +88,7 @@ export class Turning {
     const hand = await this.enter(stays);
     any = (await hand.query('select from pg_namespace where nspname = $1', [OWN_SCHEMA])).length > 0 || any;
     await unfenceTables(hand);
-    await inOne(hand, [
+    await inOneBriefly(hand, [
       ...[FORWARD, BACKWARD].map((way) => `DROP PUBLICATION IF EXISTS ${quoteIdentifier(this.name(way))}`),
       ...tables.flatMap(({ path, identity }) =>
         identity
