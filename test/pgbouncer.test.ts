@@ -1,13 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import ava, { type ExecutionContext } from 'ava';
-import { Client } from 'pg';
 import type { Target } from '../src/core/target.ts';
-import { pgbouncer as driver } from '../src/targets/pgbouncer.ts';
 import { findEntry, pointed, pointingOf } from '../src/targets/pgbouncer/databases-line.ts';
-import { NEEDS_PGBOUNCER, pgbouncer, type Pooler } from './helpers/pgbouncer.ts';
+import { NEEDS_PGBOUNCER, pgbouncer } from './helpers/pgbouncer.ts';
+import { line, openTarget, pgbouncerTarget, type Subject } from './helpers/pgbouncer-target.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { targetContract } from './helpers/target-contract.ts';
-import { until } from './helpers/until.ts';
 
 const test = ava.serial;
 const real = NEEDS_PGBOUNCER === '' ? ava.serial : ava.serial.skip;
@@ -68,28 +66,12 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-const open = (pooler: Pooler, more: { database?: string | string[]; blue?: string } = {}): Target =>
-  driver.open(
-    { admin: pooler.admin, database: more.database ?? 'shop', file: pooler.file },
-    {
-      folder: '/',
-      database: undefined as never,
-      names: { blue: more.blue ?? 'postgres', green: 'template1', previous: 'x' },
-      renames: false,
-      places: undefined,
-      resolve: (text) => text,
-    },
-  );
-
-const line = (name: string, database: string): string =>
-  `${name} = host=127.0.0.1 port=${new URL(server.url()).port} dbname=${database} pool_size=4`;
-
 if (NEEDS_PGBOUNCER === '') {
   targetContract(test, 'pgbouncer', async () => {
-    const pooler = await pgbouncer([line('shop', 'postgres')]);
+    const pooler = await pgbouncer([line(server, 'shop', 'postgres')]);
     const opened: Target[] = [];
     const again = async (): Promise<Target> => {
-      opened.push(open(pooler));
+      opened.push(openTarget(pooler));
       return opened.at(-1)!;
     };
     return {
@@ -107,7 +89,7 @@ if (NEEDS_PGBOUNCER === '') {
           ]),
         ),
       astray: async () => {
-        await writeFile(pooler.file, `[databases]\n${line('shop', 'elsewhere')}\n`);
+        await writeFile(pooler.file, `[databases]\n${line(server, 'shop', 'elsewhere')}\n`);
         await pooler.ask('RELOAD');
       },
       end: async () => {
@@ -118,107 +100,18 @@ if (NEEDS_PGBOUNCER === '') {
   });
 }
 
-async function subject(
+const subject = (
   t: ExecutionContext,
-  lines: readonly string[] = [line('shop', 'postgres')],
+  lines: readonly string[] = [line(server, 'shop', 'postgres')],
   settings: Record<string, string> = {},
-  more: { database?: string | string[] } = {},
-): Promise<{ pooler: Pooler; target: Target; client: () => Promise<Client> }> {
-  const pooler = await pgbouncer(lines, settings);
-  const target = open(pooler, more);
-  t.teardown(async () => {
-    await target.end?.();
-    await pooler.stop();
-  });
-  return {
-    pooler,
-    target,
-    async client() {
-      const client = new Client({ connectionString: pooler.url('shop') });
-      client.on('error', () => undefined);
-      await client.connect();
-      t.teardown(() => client.end());
-      return client;
-    },
-  };
-}
-
-const paused = async (pooler: Pooler): Promise<string[]> =>
-  (await pooler.ask('SHOW DATABASES'))
-    .filter((row) => String(row['paused']) === '1')
-    .map(({ name }) => name!);
-const loginRetry = async (pooler: Pooler): Promise<string> =>
-  (await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')!['value']!;
-
-const never = new AbortController().signal;
-
-real(`clients wait while it is paused, go on elsewhere, and see no error${NEEDS_PGBOUNCER}`, async (t) => {
-  const { pooler, target, client } = await subject(t);
-  const one = await client();
-  await one.query('select 1');
-  await target.hold!.ready();
-  await target.hold!.pause(never);
-  t.deepEqual(await paused(pooler), ['shop']);
-  const waiting = one.query<{ name: string }>('select current_database() as name');
-  await target.switch('blue', 'green');
-  t.true(await target.hold!.release());
-  t.is((await waiting).rows[0]!.name, 'template1');
-  t.false(await target.hold!.release());
-  await target.end!();
-  t.is(await loginRetry(pooler), '15');
-});
-
-real(
-  `a transaction in flight outlasts the pause: clients go on, it too, and nothing stays paused${NEEDS_PGBOUNCER}`,
-  async (t) => {
-    const { pooler, target, client } = await subject(t);
-    const [busy, idle] = [await client(), await client()];
-    await busy.query('begin');
-    await target.hold!.ready();
-    await t.throwsAsync(target.hold!.pause(AbortSignal.timeout(100)));
-    const waiting = idle.query('select 1');
-    await target.hold!.release();
-    await waiting;
-    t.deepEqual(await paused(pooler), []);
-    await busy.query('commit');
-    await idle.query('select 1');
-    t.deepEqual(await paused(pooler), []);
-  },
-);
-
-real(`another process releases what one that died had paused${NEEDS_PGBOUNCER}`, async (t) => {
-  const { pooler, target, client } = await subject(t);
-  const one = await client();
-  await target.hold!.pause(never);
-  const waiting = one.query('select 1');
-  const other = open(pooler);
-  t.true(await other.hold!.release());
-  await waiting;
-  await other.end!();
-  t.is(await loginRetry(pooler), '15');
-});
-
-real(
-  `PgBouncer killed in the pause comes up on what its file says, and is released${NEEDS_PGBOUNCER}`,
-  async (t) => {
-    const { pooler, target, client } = await subject(t);
-    await target.hold!.pause(never);
-    pooler.process.kill('SIGKILL');
-    await pooler.start();
-    await until('the console', async () => (await target.current().catch(() => undefined)) === 'blue');
-    await target.switch('blue', 'green');
-    await target.hold!.release();
-    const { rows } = await (await client()).query<{ name: string }>('select current_database() as name');
-    t.is(rows[0]!.name, 'template1');
-  },
-);
+): Promise<Subject> => pgbouncerTarget(t, lines, settings);
 
 real(
   `a file that PgBouncer cannot read is found out, although RELOAD says nothing${NEEDS_PGBOUNCER}`,
   async (t) => {
     const { pooler, target } = await subject(t);
     const text = await readFile(pooler.file, 'utf8');
-    await writeFile(pooler.file, `[databases]\nbroken\n${line('shop', 'postgres')}\n`);
+    await writeFile(pooler.file, `[databases]\nbroken\n${line(server, 'shop', 'postgres')}\n`);
     await t.throwsAsync(target.switch('blue', 'green'), { message: /did not take over/ });
     await writeFile(pooler.file, text);
     t.is(await target.current(), 'blue');
@@ -231,31 +124,15 @@ for (const [title, lines, settings, message] of [
   ['no line of its own', undefined, {}, /no database shop of its own/],
 ] as const) {
   real(`refused beforehand: ${title}${NEEDS_PGBOUNCER}`, async (t) => {
-    const own = lines === undefined ? ['* = host=127.0.0.1'] : [line('shop', 'postgres')];
+    const own = lines === undefined ? ['* = host=127.0.0.1'] : [line(server, 'shop', 'postgres')];
     const { target } = await subject(
       t,
-      [...own, ...(lines ?? []).map((name) => line(name, 'postgres'))],
+      [...own, ...(lines ?? []).map((name) => line(server, name, 'postgres'))],
       settings,
     );
     await t.throwsAsync(target.prepare('blue', 'green'), { message });
   });
 }
-
-real(`several entries are held and led together${NEEDS_PGBOUNCER}`, async (t) => {
-  const { pooler, target } = await subject(
-    t,
-    [line('shop', 'postgres'), line('alias', 'postgres')],
-    {},
-    { database: ['shop', 'alias'] },
-  );
-  await target.prepare('blue', 'green');
-  await target.hold!.pause(never);
-  t.deepEqual((await paused(pooler)).toSorted(), ['alias', 'shop']);
-  await target.switch('blue', 'green');
-  await target.hold!.release();
-  t.deepEqual(await paused(pooler), []);
-  t.is(await target.current(), 'green');
-});
 
 real(`an entry that somebody has paused is refused${NEEDS_PGBOUNCER}`, async (t) => {
   const { pooler, target } = await subject(t);

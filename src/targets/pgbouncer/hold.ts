@@ -91,34 +91,34 @@ export class PgbouncerHold implements Hold {
 
   async release(): Promise<boolean> {
     const console = await this.#console();
-    let held = false;
-    for (const name of this.#entries) {
-      // One that this process has paused needs no look before.
-      for (
-        let attempt = 1;
-        this.#paused.delete(name) || (await this.#isPaused(console, name));
-        attempt += 1
-      ) {
-        held = true;
-        if (attempt > ATTEMPTS)
-          throw new StepError(`PgBouncer's ${name} stays paused`, {
-            hint: `on its admin console: RESUME ${name}`,
-          });
-        // PAUSE may have caught a login in the middle, and then no other one is tried for as long as this says.
-        await console.ask('SET server_login_retry=0');
-        await console.ask(`RESUME ${quoteIdentifier(name)}`).catch((error: unknown) => {
-          // It may have been resumed in between, by this or by another hand.
-          if (!/not paused/i.test(messageOf(error))) throw error;
-        });
-        if (attempt > 1) await sleep(POLL_MS);
-      }
-    }
-    // It tells of its failure when it is waited for.
+    // One that stays paused keeps none of the others waiting.
+    const released = await Promise.allSettled(this.#entries.map((name) => this.#release(console, name)));
+    const held = released.some((each) => each.status === 'fulfilled' && each.value);
     if (held || (await this.#isLeftOver())) {
       this.#tidying = this.#tidy();
+      // It tells of its failure when it is waited for.
       this.#tidying.catch(() => undefined);
     }
+    for (const each of released) if (each.status === 'rejected') throw each.reason as Error;
     return held;
+  }
+
+  async #release(console: Console, name: string): Promise<boolean> {
+    // One that this process has paused needs no look before.
+    for (let attempt = 1; ; attempt += 1) {
+      if (!this.#paused.delete(name) && !(await this.#isPaused(console, name))) return attempt > 1;
+      if (attempt > ATTEMPTS)
+        throw new StepError(`PgBouncer's ${name} stays paused`, {
+          hint: `on its admin console: RESUME ${name}`,
+        });
+      // PAUSE may have caught a login in the middle, and then no other one is tried for as long as this says.
+      await console.ask('SET server_login_retry=0');
+      await console.ask(`RESUME ${quoteIdentifier(name)}`).catch((error: unknown) => {
+        // It may have been resumed in between, by this or by another hand, or be gone from the file.
+        if (!/not paused|no such database/i.test(messageOf(error))) throw error;
+      });
+      if (attempt > 1) await sleep(POLL_MS);
+    }
   }
 
   async tidy(): Promise<void> {
