@@ -58,7 +58,7 @@ try {
 report();
 
 function near(at: number, marks: readonly { at: number }[]): boolean {
-  return marks.some((mark) => at > mark.at - AROUND_MS && at < mark.at + AROUND_MS / 4);
+  return marks.some((mark) => Math.abs(at - mark.at) < AROUND_MS / 2);
 }
 
 /** The largest in each stretch of as long a time, so that a maximum is held against maxima. */
@@ -84,8 +84,7 @@ async function measure(
   for (let round = 0; round < rounds; round += 1) {
     for (const command of ['swap-back', 'switch']) {
       await must(scene, [command, '--yes']);
-      // The process ends a second after it has let clients go on.
-      swaps.push({ at: performance.now() - AROUND_MS / 2 });
+      swaps.push({ at: await movedAt(scene) });
       await sleep(1500);
       bare.push(await barePause(scene));
       await sleep(1500);
@@ -99,7 +98,7 @@ async function measure(
       const times = acknowledged.filter(({ at }) => near(at, [mark]));
       return Math.max(...times.map(({ at }, index) => at - (times[index - 1]?.at ?? at)));
     });
-  const quietMarks = bare.map(({ at }) => ({ at: at + 1400 }));
+  const quietMarks = bare.map(({ at }) => ({ at: at + 1000 }));
   return {
     pair,
     load,
@@ -137,22 +136,43 @@ async function barePause({ pooler }: LiveScene): Promise<{ at: number }> {
   const file = await stageFile(pooler.file, await readText(pooler.file));
   const at = performance.now();
   await target.hold!.pause(AbortSignal.timeout(5000));
-  await file.commit();
+  const { settled } = await file.commit();
   await console.ask('RELOAD');
+  await settled;
   await target.hold!.release();
   await console.end();
   await target.end!();
   return { at };
 }
 
-/** As the journal has them: from PAUSE to RESUME. */
-async function heldTimes({ work }: LiveScene): Promise<number[]> {
+interface Written {
+  readonly type: string;
+  readonly at: string;
+  readonly step?: string;
+  readonly ms?: number;
+  readonly output?: { readonly ms?: number };
+}
+
+async function journalOf({ work }: LiveScene): Promise<Written[]> {
   const runs = join(work.folder, '.cutover/runs');
   const [run] = await readdir(runs);
   const text = await readFile(join(runs, run!, 'journal.jsonl'), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Written);
+}
+
+/** When ownership moved for the last time, in the middle of its pause. */
+async function movedAt(scene: LiveScene): Promise<number> {
+  const moved = (await journalOf(scene)).findLast(({ type }) => type === 'ownership-moved');
+  return Date.parse(moved!.at) - performance.timeOrigin;
+}
+
+/** As the journal has them: from PAUSE to RESUME. */
+async function heldTimes(scene: LiveScene): Promise<number[]> {
   const found: number[] = [];
-  for (const line of text.trim().split('\n')) {
-    const event = JSON.parse(line) as { type: string; step?: string; ms?: number; output?: { ms?: number } };
+  for (const event of await journalOf(scene)) {
     if (event.type === 'swap-back-finished') found.push(event.ms!);
     if (event.type === 'step-succeeded' && event.step === 'switch') found.push(event.output!.ms!);
   }

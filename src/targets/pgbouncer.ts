@@ -145,10 +145,11 @@ class Pgbouncer implements Target {
         });
     }
     const next = this.#file.pointed(text, to);
-    if (next !== text) await this.#file.replace(text, next);
+    const written = next === text ? undefined : await this.#file.replace(text, next);
     const console = await this.#ask();
     await console.ask('RELOAD');
     for (const name of this.#entries) await this.#confirm(name, this.#file.pointing(next, name));
+    await written?.settled;
   }
 
   async end(): Promise<void> {

@@ -39,12 +39,14 @@ function isRunning(pid: number): boolean {
  * Mode and owner stay as they were.
  */
 export async function replaceFile(path: string, content: string): Promise<void> {
-  await (await stageFile(path, content)).commit();
+  const { settled } = await (await stageFile(path, content)).commit();
+  await settled;
 }
 
 /** A new content that lies beside its file, durable, and takes its place by one rename. */
 export interface StagedFile {
-  commit(): Promise<void>;
+  /** In its place for whoever reads it; the rename itself is durable when `settled` is. */
+  commit(): Promise<{ readonly settled: Promise<void> }>;
   discard(): Promise<void>;
 }
 
@@ -78,7 +80,10 @@ export async function stageFile(path: string, content: string): Promise<StagedFi
         await discard();
         throw error;
       }
-      await syncFolder(dirname(path));
+      const settled = syncFolder(dirname(path));
+      // Whoever waits for it hears of its failure.
+      settled.catch(() => undefined);
+      return { settled };
     },
   };
 }

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dump } from '../helpers/dump.ts';
 import type { Outcome } from '../helpers/cli.ts';
-import { isSettled, problemsOf, statusOf, type Expected } from './expectations.ts';
+import { isSettled, problemsOf, statusOf, type Expected, type Status } from './expectations.ts';
 import type { Fault, Moment, Order } from './order.ts';
 import { readPoints, restart, scene, withoutWrites, type Scene, type Stage } from './scene.ts';
 
 export type Recovery = 'resume' | 'abort';
 /** Commands into which faults are put: a run, and what may follow a completed one. */
-export type Subject = 'run' | 'swap-back' | 'retire';
+export type Subject = 'run' | 'swap-back' | 'switch' | 'retire';
 
 export interface Cell {
   readonly subject: Subject;
@@ -29,16 +29,18 @@ export const nameOf = ({ subject, fault, point, side, torn, recovery, again }: C
 
 /** The points of a life without faults, in order, and what the databases look like then. */
 export interface Recorded {
-  readonly points: Readonly<Record<Subject, readonly string[]>>;
+  readonly points: Readonly<Partial<Record<Subject, readonly string[]>>>;
   readonly expected: Expected;
 }
 
-const argumentsOf = (subject: Subject, { database }: Scene): string[] =>
+const argumentsOf = (subject: Subject, { database, stage }: Scene): string[] =>
   subject === 'run'
     ? ['run', 'playbook.yml', '--yes']
     : subject === 'swap-back'
-      ? ['swap-back', '--accept-data-loss', '--yes']
-      : ['retire', '--confirm', `${database}_previous`];
+      ? ['swap-back', ...(stage.live ? [] : ['--accept-data-loss']), '--yes']
+      : subject === 'switch'
+        ? ['switch', '--yes']
+        : ['retire', '--confirm', `${database}_previous`];
 
 async function must(outcome: Promise<Outcome>): Promise<Outcome> {
   const ended = await outcome;
@@ -46,22 +48,33 @@ async function must(outcome: Promise<Outcome>): Promise<Outcome> {
   return ended;
 }
 
-/** Lives a whole life, and notes every effect of it. */
+/** Lives that together have every command in them. */
+const lives = ({ live }: Stage): readonly (readonly Subject[])[] => [
+  live ? ['run', 'swap-back', 'switch'] : ['run', 'swap-back'],
+  ['run', 'retire'],
+];
+
+/** What has to be done before a command can be given. */
+const before = (subject: Subject): readonly Subject[] =>
+  subject === 'run' ? [] : subject === 'switch' ? ['run', 'swap-back'] : ['run'];
+
+/** Lives whole lives, and notes every effect of them. */
 export async function record(at: Stage): Promise<Recorded> {
   const points: Partial<Record<Subject, string[]>> = {};
-  let green: string[] = [];
-  for (const last of ['swap-back', 'retire'] as const) {
+  const expected: Record<string, readonly string[]> = { unwound: at.before, refused: at.before };
+  for (const life of lives(at)) {
     const subject = await scene(at);
     subject.client.start();
-    for (const command of ['run', last] as const) {
+    for (const command of life) {
       const file = join(subject.folder, `points-${command}`);
       await must(subject.cutover(argumentsOf(command, subject), { record: file }));
       points[command] = await readPoints(file);
-      if (command === 'run') green = withoutWrites(await dump(at.server, subject.database));
+      const { phase } = (await statusOf(subject))!;
+      expected[phase] = withoutWrites(await dump(at.server, subject.database));
     }
     await subject.end();
   }
-  return { points: points as Recorded['points'], expected: { blue: at.before, green } };
+  return { points, expected };
 }
 
 /** Plays one cell; gives what is wrong afterwards, and how the run ended. */
@@ -75,15 +88,18 @@ export async function play(
   try {
     subject.client.start();
     if (!(await subject.client.writes(5000))) return { problems: ['the scene is broken'], end: '' };
-    if (cell.subject !== 'run') await must(subject.cutover(argumentsOf('run', subject)));
+    for (const first of before(cell.subject)) await must(subject.cutover(argumentsOf(first, subject)));
     const { fault, point, side, torn } = cell;
     const order: Partial<Order> = { fault, point, side, ...(torn ? { torn } : {}) };
     const struck = subject.cutover(argumentsOf(cell.subject, subject), order);
     if (fault === 'server') await serverFault(at, subject, struck);
     const outcome = await struck;
     said.push(outcome.err);
-    if (!existsSync(subject.struck))
-      return { problems: [`the point was not reached: ${outcome.err}`], end: '' };
+    if (!existsSync(subject.struck)) {
+      // How often it is done may depend on the moment, as with locks that are tried for.
+      const mayBe = /#\d+$/.test(point) && outcome.code === 0;
+      return { problems: mayBe ? [] : [`the point was not reached: ${outcome.err}`], end: 'not reached' };
+    }
     const problems = await recover(subject, cell, outcome, said);
     problems.push(...(await problemsOf(subject, expected)));
     const status = await statusOf(subject);
@@ -111,8 +127,8 @@ async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: strin
   const killed = cell.fault === 'kill';
   if (killed !== (outcome.signal === 'SIGKILL'))
     return [`ended with ${outcome.code} ${outcome.signal ?? ''}`];
-  const before = await statusOf(subject);
-  if (isSettled(before)) return [];
+  const now = await unheld(subject);
+  if (isSettled(now)) return [];
   const command =
     cell.subject === 'run'
       ? cell.recovery === 'resume'
@@ -122,7 +138,7 @@ async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: strin
   if (cell.again !== undefined) {
     const first = await subject.cutover(command, { fault: 'kill', nth: cell.again, side: 'before' });
     said.push(first.err);
-    if (isSettled(await statusOf(subject))) return [];
+    if (isSettled(await unheld(subject))) return [];
   }
   const recovered = await subject.cutover(command);
   said.push(recovered.err);
@@ -131,12 +147,20 @@ async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: strin
   return allowed.includes(recovered.code ?? -1) ? [] : [`${command[0]} ended with ${recovered.code}`];
 }
 
+/** How it stands once nobody works on it: whoever lets clients go on after a death needs a moment. */
+async function unheld(subject: Scene): Promise<Status> {
+  for (const deadline = Date.now() + 10_000; ; await sleep(100)) {
+    const status = await statusOf(subject);
+    if (!status?.writer || Date.now() > deadline) return status;
+  }
+}
+
 /** Every cell of the matrix, made of the points that a life without faults has. */
 export function allCells({ points }: Recorded): Cell[] {
   const cells: Cell[] = [];
   const recoveries = ['resume', 'abort'] as const;
-  for (const subject of ['run', 'swap-back', 'retire'] as const) {
-    for (const [index, point] of points[subject].entries()) {
+  for (const subject of ['run', 'swap-back', 'switch', 'retire'] as const) {
+    for (const [index, point] of (points[subject] ?? []).entries()) {
       const turn = subject === 'run' ? recoveries : recoveries.slice(0, 1);
       const isJournal = point.startsWith('journal');
       for (const recovery of turn) {

@@ -2,17 +2,15 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunState } from '../../src/journal/fold.ts';
+import { other } from '../../src/core/side.ts';
 import { dump } from '../helpers/dump.ts';
 import { withoutWrites, type Scene, type Stage } from './scene.ts';
 
 /** What a settled run says of itself; undefined when no run was ever begun. */
 export type Status = (RunState & { readonly writer: string | null }) | undefined;
 
-/** What the database that is live looks like, by the run's end. */
-export interface Expected {
-  readonly blue: readonly string[];
-  readonly green: readonly string[];
-}
+/** What the database that is live looks like, by the phase in which the run has ended. */
+export type Expected = Readonly<Record<string, readonly string[]>>;
 
 export async function statusOf({ cutover }: Scene): Promise<Status> {
   const { code, out } = await cutover(['status', '--json']);
@@ -41,7 +39,7 @@ export async function problemsOf(scene: Scene, expected: Expected): Promise<stri
   check(await scene.client.writes(5000), 'nobody can write to the live side');
   await scene.client.stop();
   problems.push(...(await databaseProblems(scene, phase, live)));
-  problems.push(...(await rowProblems(scene, expected[live])));
+  problems.push(...(await rowProblems(scene, expected[phase] ?? [])));
   const side = /^SIDE=(\w+)$/m.exec(await readFile(join(scene.folder, 'app.env'), 'utf8'))?.[1];
   check(side === live, `the env file says ${side}, and live is ${live}`);
   problems.push(...(await leftovers(scene, status)));
@@ -57,13 +55,22 @@ async function databaseProblems({ stage, database }: Scene, phase: string, live:
      from pg_database where datname like '${database}%' or datname like 'cutover\\_%' order by 1`,
   );
   const found = rows.map(({ line }) => line).join(', ');
+  // One that follows lets its worker in; what keeps everybody else from writing is its fence.
+  const how = stage.live ? 'open' : 'closed';
   const kept =
     phase === 'completed'
-      ? ', blue_previous closed previous'
+      ? `${database}_previous`
       : phase === 'swapped back'
-        ? ', blue_green closed previous'
-        : '';
-  const wanted = `blue open -${kept}`;
+        ? `${database}_green`
+        : undefined;
+  const wanted = `blue open -${kept === undefined ? '' : `, ${kept.replace(database, 'blue')} ${how} previous`}`;
+  if (stage.live && kept !== undefined) {
+    const refused = await stage.server.sql('insert into "Writes" values (-1)', kept).then(
+      () => 'taken',
+      (error: Error) => error.message,
+    );
+    if (!refused.includes('is fenced by cutover')) return [`a write to ${kept}: ${refused}`];
+  }
   return found === wanted
     ? []
     : [`databases of a run that is ${phase} (${live} live): ${found}; wanted: ${wanted}`];
@@ -109,10 +116,13 @@ async function leftovers(scene: Scene, status: Status): Promise<string[]> {
     /\.cutover-|requests\/.|writer\./.test(file),
   );
   const run = status?.run;
+  const follows = stage.live && ['completed', 'swapped back'].includes(status?.phase ?? '');
   // A backend takes a moment to notice that its client is gone.
   let onServer: string[] = [];
   for (let looks = 0; looks < 40; looks += 1) {
-    onServer = await onTheServer(stage, run ?? 'none', scene.database);
+    onServer = (await onTheServer(stage, run ?? 'none', scene.database)).filter(
+      (what) => !(follows && what === `slot cutover_${run!.replaceAll('-', '_')}_to_${other(status!.live)}`),
+    );
     if (onServer.length === 0) break;
     await sleep(50);
   }

@@ -1,5 +1,5 @@
-// npm run test:crash [-- --only PATTERN] [--jobs N] [--journal postgres] [--list]: the whole matrix. Its last line says how
-// many cells there were.
+// npm run test:crash [-- --only PATTERN] [--jobs N] [--journal postgres] [--live] [--list]: the whole matrix.
+// Its last line says how many cells there were.
 import { parseArgs } from 'node:util';
 import { allCells, nameOf } from './cells.ts';
 import { playMatrix } from './matrix.ts';
@@ -9,6 +9,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     jobs: { type: 'string', default: '3' },
     journal: { type: 'string', default: 'folder' },
+    live: { type: 'boolean', default: false },
     list: { type: 'boolean' },
   },
 });
@@ -20,7 +21,11 @@ const report = await playMatrix(
     for (const cell of cells) process.stdout.write(`${nameOf(cell)}\n`);
     return [];
   },
-  { jobs: Number(values.jobs), journal: values.journal === 'postgres' ? 'postgres' : 'folder' },
+  {
+    jobs: Number(values.jobs),
+    journal: values.journal === 'postgres' ? 'postgres' : 'folder',
+    live: values.live,
+  },
   (done, total, name, problems) => {
     process.stderr.write(`${done}/${total} ${problems.length === 0 ? 'ok' : 'FAILED'} ${name}\n`);
     for (const problem of problems) process.stderr.write(`    ${problem.replaceAll('\n', '\n    ')}\n`);

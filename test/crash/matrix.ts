@@ -1,5 +1,5 @@
 import { nameOf, play, record, type Cell, type Recorded } from './cells.ts';
-import { stage, type Stage } from './scene.ts';
+import { stage, type Kind, type Stage } from './scene.ts';
 
 export interface Report {
   readonly cells: number;
@@ -11,12 +11,12 @@ export interface Report {
 /** Plays the cells that are chosen from the recorded points, on several servers at once. */
 export async function playMatrix(
   choose: (recorded: Recorded) => readonly Cell[],
-  { jobs, journal = 'folder' }: { jobs: number; journal?: 'folder' | 'postgres' },
+  { jobs, journal = 'folder', live = false }: { jobs: number } & Partial<Kind>,
   onCell: (done: number, total: number, name: string, problems: readonly string[]) => void,
 ): Promise<Report> {
   const stages: Stage[] = [];
   try {
-    for (let job = 0; job < jobs; job += 1) stages.push(await stage(journal));
+    for (let job = 0; job < jobs; job += 1) stages.push(await stage({ journal, live }));
     const recorded = await record(stages[0]!);
     const cells = choose(recorded);
     const failed: { name: string; problems: readonly string[] }[] = [];

@@ -21,7 +21,7 @@ let count = 0;
 const plain = (text: string): string =>
   text
     .replaceAll(order.database, 'blue')
-    .replaceAll(/\d{8}-\d{6}-[0-9a-f]{6}/g, 'RUN')
+    .replaceAll(/\d{8}[-_]\d{6}[-_][0-9a-f]{6}/g, 'RUN')
     .replaceAll(/\d+-[0-9a-f]{8}\b/g, 'N')
     .replaceAll(/\b\d+\.[0-9a-f]{8}\b/g, 'N')
     .replaceAll(/\d{8}T?\d{6}Z?/g, 'T')

@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cli, root, type Outcome } from '../helpers/cli.ts';
 import { dump } from '../helpers/dump.ts';
+import { LIVE_SETTINGS } from '../helpers/live-scene.ts';
 import { testServer, type TestServer } from '../helpers/postgres.ts';
 import { embeddedBinaries } from '../../src/databases/postgres/embedded/binaries.ts';
 import { startCluster } from '../../src/databases/postgres/embedded/cluster.ts';
@@ -11,17 +13,31 @@ import { WritingClient } from './client.ts';
 import type { Order } from './order.ts';
 
 const TEMPLATE = 'crash_template';
-const SETTINGS = { fsync: 'off', max_connections: '200', shared_buffers: '64MB' };
+const SETTINGS = {
+  fsync: 'off',
+  max_connections: '200',
+  shared_buffers: '64MB',
+  ...LIVE_SETTINGS,
+  // A worker that ends is started again at once, not after five seconds.
+  wal_retrieve_retry_interval: '100ms',
+};
 /** A process that is still there after this has hung, which is a failure of its own. */
 const HANGS_MS = 90_000;
 
 /** A server with a template for the scenes, and what a database of theirs looks like before and after the run. */
 export interface Stage {
   readonly server: TestServer;
+  /** Green follows blue while clients write. */
+  readonly live: boolean;
   /** What every command is told about where the journal is. */
   readonly state: readonly string[];
   readonly before: readonly string[];
   stop(): Promise<void>;
+}
+
+export interface Kind {
+  readonly journal: 'folder' | 'postgres';
+  readonly live: boolean;
 }
 
 const SCHEMA = `
@@ -40,8 +56,8 @@ insert into events select '2026-03-01', 'event ' || g from generate_series(1, 60
 insert into nokey select g % 3, repeat('x', g) from generate_series(1, 40) g;
 select nextval('tickets')`;
 
-export async function stage(journal: 'folder' | 'postgres'): Promise<Stage> {
-  const server = await testServer(undefined, { shared_buffers: SETTINGS.shared_buffers });
+export async function stage({ journal, live }: Kind): Promise<Stage> {
+  const server = await testServer(undefined, SETTINGS);
   await server.sql(`create database ${TEMPLATE}`);
   await server.sql(SCHEMA, TEMPLATE);
   // Recovery takes sequences forward to where the log has them; a stopped server must not look like a faulty run.
@@ -49,20 +65,21 @@ export async function stage(journal: 'folder' | 'postgres'): Promise<Stage> {
   await server.sql('create database journals');
   return {
     server,
+    live,
     state: journal === 'folder' ? [] : ['--state', server.url('journals')],
     before: withoutWrites(await dump(server, TEMPLATE)),
     stop: () => server.stop(),
   };
 }
 
-/** A dump without the application's own rows, and without the times in the migrator's version table. */
+/** A dump without the application's own rows, the times in the migrator's version table, and what counts markers. */
 export const withoutWrites = (lines: readonly string[]): string[] =>
   lines
-    .filter((line) => !line.startsWith('row of "public"."Writes"'))
+    .filter((line) => !/^row of "(?:public"\."Writes|cutover_sync"\."marker)"/.test(line))
     .map((line) =>
       line.startsWith('row of "public"."cutover_migrations"')
         ? line.replace(/"20[^"]*",\d+,/, 'at some time,')
-        : line,
+        : line.replaceAll(/\d{8}[-_]\d{6}[-_][0-9a-f]{6}/g, 'RUN'),
     );
 
 /** Starts a stage's server again after it was stopped at once. */
@@ -90,7 +107,7 @@ export async function scene(at: Stage): Promise<Scene> {
   const folder = await mkdtemp(join(tmpdir(), 'cutover-test-crash-'));
   const database = `sc${process.pid}x${scenes}`;
   await server.sql(`create database ${database} template ${TEMPLATE}`);
-  await files(folder, database);
+  await files(folder, database, at.live);
   const struck = join(folder, 'struck');
   const common: Order = {
     database,
@@ -109,6 +126,7 @@ export async function scene(at: Stage): Promise<Scene> {
       start(folder, server.url(database), [...args, ...at.state], order && { ...common, ...order }),
     async end() {
       await client.stop();
+      await endFollowing(server, database);
       const names = await server.sql<{ name: string }>(
         `select datname as name from pg_database where datname like '${database}%'
            or datname like 'cutover\\_%'`,
@@ -121,10 +139,34 @@ export async function scene(at: Stage): Promise<Scene> {
   };
 }
 
+/** What replication holds of a scene's databases, which keeps them from being dropped. */
+async function endFollowing(server: TestServer, database: string): Promise<void> {
+  const subscriptions = await server.sql<{ name: string; database: string }>(
+    `select subname as name, datname as database from pg_subscription join pg_database d on d.oid = subdbid
+     where datname like '${database}%'`,
+  );
+  for (const { name, database: there } of subscriptions) {
+    await server.sql(`alter database ${there} with allow_connections true`);
+    await server.sql(`alter subscription ${name} disable`, there);
+    await server.sql(`alter subscription ${name} set (slot_name = none)`, there);
+    await server.sql(`drop subscription ${name}`, there);
+  }
+  await server.sql(
+    `select pg_terminate_backend(active_pid) from pg_replication_slots where database like '${database}%' and active`,
+  );
+  for (let tries = 0; tries < 50; tries += 1) {
+    const left = await server.sql(
+      `select case when not active then pg_drop_replication_slot(slot_name) end from pg_replication_slots where database like '${database}%'`,
+    );
+    if (left.length === 0) return;
+    await sleep(50);
+  }
+}
+
 const hook = (when: string, phase: string): string =>
   `  - { ${when}: ${phase}, run: "echo run ${when} ${phase} >> hooks.log", undo: "echo undo ${when} ${phase} >> hooks.log", timeout: 10s }`;
 
-async function files(folder: string, database: string): Promise<void> {
+async function files(folder: string, database: string, live: boolean): Promise<void> {
   const tool = join(folder, 'tool.mjs');
   await writeFile(join(folder, 'app.env'), 'SIDE=blue\nOTHER=kept\n');
   await writeFile(
@@ -147,12 +189,12 @@ await client.end();
 name: crash
 blue: \${DATABASE_URL}
 green: ${database}_green
-migrate:
+${live ? 'sync: { method: logical, without-identity: full }\n' : ''}migrate:
   - sql: { directory: . }
   - command: { run: "${process.execPath} tool.mjs" }
 gate: ask
 hooks:
-${[hook('before', 'fence'), hook('after', 'clone'), hook('before', 'switch'), hook('after', 'switch')].join('\n')}
+${[hook('before', live ? 'publish' : 'fence'), hook('after', 'clone'), hook('before', 'switch'), hook('after', 'switch')].join('\n')}
 switch:
   long-transactions: { wait: 2s, then: end }
   targets:

@@ -17,6 +17,8 @@ export class Connection {
    * nothing for longer counts as gone: the connection is lost, and whoever works on finds out from the next one.
    */
   limit: number | undefined;
+  /** Of statements that were prepared, by their texts. */
+  readonly #names = new Map<string, string>();
   #lost: Error | undefined;
   readonly #inTurn = inTurn();
 
@@ -70,9 +72,14 @@ export class Connection {
     return this.#ask(long, () => this.client.query<R>(sql, parameters as unknown[] | undefined));
   }
 
-  /** Planned once a connection, and executed as often as it is asked for; a name stands for one text. */
-  prepared<R extends QueryResultRow = Record<string, unknown>>(name: string, text: string): Promise<R[]> {
-    return this.#ask(false, () => this.client.query<R>({ name, text }));
+  /** For where every moment counts: parsed once a connection, and executed as often as it is asked for. */
+  prepared<R extends QueryResultRow = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<R[]> {
+    const name = this.#names.get(text) ?? `cutover_${this.#names.size}`;
+    this.#names.set(text, name);
+    return this.#ask(false, () => this.client.query<R>({ name, text, values: [...values] }));
   }
 
   async #ask<R extends QueryResultRow>(long: boolean, work: () => Promise<QueryResult<R>>): Promise<R[]> {
@@ -188,6 +195,7 @@ export async function openMaintenance(address: Address, patience: number): Promi
   connection.limit = address.limits.statement;
   await connection.query(
     `set idle_session_timeout = 0; set statement_timeout = 0; set lock_timeout = ${address.limits.lock};
+     set plan_cache_mode = force_generic_plan;
      set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`,
   );
   return connection;

@@ -1,13 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
-import {
-  readText,
-  removeLeftovers,
-  replaceFile,
-  stageFile,
-  type StagedFile,
-} from '../../util/atomic-file.ts';
+import { readText, removeLeftovers, stageFile, type StagedFile } from '../../util/atomic-file.ts';
 import { findEntry, pointed, pointingOf, type Pointing } from './databases-line.ts';
 
 /** The file with PgBouncer's lines, as far as the target's entries are concerned. */
@@ -57,12 +51,13 @@ export class EntriesFile {
     });
   }
 
-  async replace(text: string, next: string): Promise<void> {
+  /** The file is as it will be when the promise settles, and durably so when `settled` does. */
+  async replace(text: string, next: string): Promise<{ readonly settled: Promise<void> }> {
     const staged = this.#staged;
     this.#staged = undefined;
     if (staged?.before === text && staged.after === next) return staged.file.commit();
     await staged?.file.discard();
-    await replaceFile(await realpath(this.#path), next);
+    return (await stageFile(await realpath(this.#path), next)).commit();
   }
 
   /** Writes the next file beside it, so that one rename is left to do. */

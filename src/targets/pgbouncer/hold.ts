@@ -23,6 +23,7 @@ export class PgbouncerHold implements Hold {
   #spare: Console[] = [];
   /** What `server_login_retry` was. */
   #loginRetry: string | undefined;
+  #loginsAllowed = false;
   #tidying: Promise<void> | undefined;
   readonly #paused = new Set<string>();
 
@@ -55,7 +56,7 @@ export class PgbouncerHold implements Hold {
     try {
       await this.#noLogins(console, name, signal);
       this.#paused.add(name);
-      const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
+      const paused = Promise.all([console.ask(`PAUSE ${quoteIdentifier(name)}`), this.#allowLogins()]);
       paused.catch(() => undefined);
       await Promise.race([paused, called]);
     } catch (error) {
@@ -66,6 +67,12 @@ export class PgbouncerHold implements Hold {
       // The entry stays as it is; whoever waits behind a RESUME would wait for good.
       console.drop();
     }
+  }
+
+  /** PAUSE may catch a login in the middle, and then no other one is tried for as long as this says. */
+  async #allowLogins(): Promise<void> {
+    await (await this.#console()).ask('SET server_login_retry=0');
+    this.#loginsAllowed = true;
   }
 
   /** A PAUSE that is still on its way would come after the RESUME that takes it back. */
@@ -111,8 +118,7 @@ export class PgbouncerHold implements Hold {
         throw new StepError(`PgBouncer's ${name} stays paused`, {
           hint: `on its admin console: RESUME ${name}`,
         });
-      // PAUSE may have caught a login in the middle, and then no other one is tried for as long as this says.
-      await console.ask('SET server_login_retry=0');
+      if (!this.#loginsAllowed || attempt > 1) await this.#allowLogins();
       await console.ask(`RESUME ${quoteIdentifier(name)}`).catch((error: unknown) => {
         // It may have been resumed in between, by this or by another hand, or be gone from the file.
         if (!/not paused|no such database/i.test(messageOf(error))) throw error;
@@ -129,6 +135,9 @@ export class PgbouncerHold implements Hold {
   async #tidy(): Promise<void> {
     await sleep(LOGINS_MS);
     const console = await this.#console();
+    // The next pause has begun, and its end does this.
+    if (this.#paused.size > 0) return;
+    this.#loginsAllowed = false;
     // Reading the files anew takes every SET back; needed only where a process died in between.
     await console.ask(
       this.#loginRetry === undefined ? 'RELOAD' : `SET server_login_retry=${this.#loginRetry}`,

@@ -146,7 +146,7 @@ export class Following extends Turning implements Live {
     const started = performance.now();
     const lsn = await mark(await this.sides.hand(way.from), way.from);
     const there = await arrived(to, subscription, lsn, started + limit);
-    return there ? performance.now() - started : undefined;
+    return there === undefined ? undefined : performance.now() - started;
   }
 
   async fingerprint(side: Side): Promise<string> {

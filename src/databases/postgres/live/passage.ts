@@ -7,9 +7,9 @@ import { openMaintenance, type Connection } from '../connection.ts';
 import type { Found } from '../copy/copy.ts';
 import type { Sides } from '../sides.ts';
 import { wayName } from './names.ts';
-import { arrived, mark, readPosition } from './progress.ts';
+import { arrived, mark } from './progress.ts';
 import { Sequences } from './sequences.ts';
-import { shut } from './shut.ts';
+import { shut, warmUp } from './shut.ts';
 import { unfenceTables } from './standby.ts';
 import { findSubscription, startFrom, type Subscription } from './subscription.ts';
 
@@ -57,10 +57,9 @@ export class LivePassage implements Passage {
     const { sides, run, way } = prepared;
     const { from, to } = way;
     const [source, drain] = [await sides.hand(from), await sides.hand(to)];
-    // Later nobody gets in.
-    await Promise.all([sides.secondHand(to), sides.secondHand(from)]);
+    // Connections are opened here: later nobody gets in. What they will execute is executed once.
     const sequences = await Sequences.between(source, drain);
-    await sequences.carry(source, drain);
+    await sequences.carry(source, await sides.secondHand(to));
     const forward = await findSubscription(drain, wayName(run, way));
     const back = await findSubscription(source, wayName(run, { to: from }));
     if (!forward || !back)
@@ -76,6 +75,8 @@ export class LivePassage implements Passage {
       back,
     );
     try {
+      await passage.#refuseDdl(await sides.secondHand(from));
+      await warmUp({ admin: passage.#admins[from] });
       await passage.#close(to, performance.now() + 5000, 'end');
       await unfenceTables(drain);
       return passage;
@@ -93,19 +94,19 @@ export class LivePassage implements Passage {
     const { sides, way } = this.#prepared;
     const [from, to] = [await sides.hand(way.from), await sides.hand(way.to)];
     const lsn = await mark(from, way.from);
-    const [there] = await Promise.all([
-      arrived(to, this.#forward, lsn, deadline),
-      this.#sequences.carry(from, await sides.secondHand(way.to)),
-      this.#refuseDdl(await sides.secondHand(way.from)),
-    ]);
-    if (!there) throw new StepError('the last changes did not arrive within the pause');
-    // Nothing of this is to come back: the way back begins behind it.
-    await startFrom(from, this.#back, await readPosition(to));
+    const [second, third] = [await sides.secondHand(way.to), await sides.secondHand(way.from)];
+    const arriving = async (): Promise<void> => {
+      const here = await arrived(to, this.#forward, lsn, deadline);
+      if (here === undefined) throw new StepError('the last changes did not arrive within the pause');
+      // Nothing of this is to come back: the way back begins behind it. Sequences are not replicated.
+      await startFrom(from, this.#back, here);
+    };
+    await Promise.all([arriving(), this.#sequences.carry(from, second), this.#refuseDdl(third)]);
   }
 
   /** Whatever adds, drops or changes a column or a table writes here; TRUNCATE and VACUUM do not. */
   async #refuseDdl(from: Connection): Promise<void> {
-    const changed = await from.query<{ name: string }>(
+    const changed = await from.prepared<{ name: string }>(
       `select distinct c.oid::regclass::text as name from pg_attribute a join pg_class c on c.oid = a.attrelid
        where age(a.xmin) <= age(($1::text::xid8)::xid) and a.attnum > 0 and c.oid >= 16384 and c.relpersistence <> 't' and c.relkind in ('r', 'p', 'f', 'v', 'm')
        limit 5`,

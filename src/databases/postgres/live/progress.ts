@@ -1,15 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lag } from '../../../core/live.ts';
 import { StepError } from '../../../core/errors.ts';
 import type { Connection } from '../connection.ts';
 import { MARKER } from './names.ts';
+import { pacing } from './pacing.ts';
 import { findSubscription, originOf, type Subscription } from './subscription.ts';
-
-const POLL_MS = 1;
 
 /** Writes a marker on the side that is followed; gives a position before it and behind everything committed so far. */
 export async function mark(from: Connection, side: string): Promise<string> {
-  const [row] = await from.query<{ lsn: string }>(
+  const [row] = await from.prepared<{ lsn: string }>(
     `with here as materialized (select pg_current_wal_insert_lsn() as lsn)
      update ${MARKER} set tick = tick + 1 where side = $1 and (select lsn from here) is not null
      returning (select lsn::text from here) as lsn`,
@@ -26,23 +24,26 @@ export async function readPosition(connection: Connection): Promise<string> {
 }
 
 /**
- * Waits until a follower has applied, and flushed to its own disk, everything up to a position. Gives false when the
- * time is over. What was sent is no proof, and neither is a difference of zero: only the origin's own progress is.
+ * Waits until a follower has applied, and flushed to its own disk, everything up to a position; gives a position of the
+ * follower's own behind all that, or undefined when the time is over. What was sent is no proof, and neither is a
+ * difference of zero: only the origin's own progress is.
  */
 export async function arrived(
   to: Connection,
   subscription: Subscription,
   lsn: string,
   deadline: number,
-): Promise<boolean> {
+): Promise<string | undefined> {
+  const turn = pacing();
   for (;;) {
-    const [row] = await to.query<{ there: boolean | null }>(
-      'select pg_replication_origin_progress($1, true) > $2::pg_lsn as there',
+    const [row] = await to.prepared<{ here: string | null }>(
+      `with o as materialized (select pg_replication_origin_progress($1, true) as there)
+       select case when o.there > $2::pg_lsn then pg_current_wal_insert_lsn() end::text as here from o`,
       [originOf(subscription), lsn],
     );
-    if (row?.there === true) return true;
-    if (performance.now() > deadline) return false;
-    await sleep(POLL_MS);
+    if (row?.here) return row.here;
+    if (performance.now() > deadline) return undefined;
+    await turn();
   }
 }
 

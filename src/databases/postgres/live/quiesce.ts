@@ -46,7 +46,7 @@ export async function samePoint(quiet: Quiet): Promise<SamePoint> {
       const heldMs = await hold(quiet, async (deadline) => {
         const hands = { blue: await sides.hand('blue'), green: await sides.hand('green') };
         const lsn = await mark(hands.blue, 'blue');
-        if (!(await arrived(hands.green, quiet.subscription, lsn, deadline))) return false;
+        if ((await arrived(hands.green, quiet.subscription, lsn, deadline)) === undefined) return false;
         await sequences.carry(hands.blue, hands.green);
         await Promise.all([blue.take(), green.take()]);
         return true;

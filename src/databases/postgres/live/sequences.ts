@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { quotePath } from '../../../util/sql.ts';
 import { notOfExtension, userSchema } from '../catalog/sql.ts';
 import type { Connection } from '../connection.ts';
@@ -27,8 +26,6 @@ export interface Positions {
  */
 export class Sequences {
   readonly #paths: readonly Path[];
-  /** Of its own, for the text depends on the paths. */
-  readonly #statement = `cutover_sequences_${randomUUID()}`;
   #last: Positions | undefined;
 
   constructor(paths: readonly Path[]) {
@@ -56,7 +53,7 @@ export class Sequences {
         : [{ path, index }],
     );
     if (moved.length > 0) {
-      await to.query(
+      await to.prepared(
         `select count(setval(s.name::regclass, s.value, s.called))
          from unnest($1::text[], $2::int8[], $3::bool[]) as s(name, value, called)`,
         [
@@ -73,10 +70,7 @@ export class Sequences {
     const text = this.#paths
       .map((path, index) => `select ${index} as i, last_value, is_called from ${quotePath(path)}`)
       .join(' union all ');
-    const rows = await from.prepared<{ i: number; last_value: string; is_called: boolean }>(
-      this.#statement,
-      text,
-    );
+    const rows = await from.prepared<{ i: number; last_value: string; is_called: boolean }>(text);
     const values: string[] = [];
     const called: boolean[] = [];
     for (const row of rows) {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, StepError } from '../../../core/errors.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
@@ -6,8 +5,7 @@ import type { Connection } from '../connection.ts';
 import type { Found } from '../copy/copy.ts';
 import { describeSession, refusePrepared } from '../door/fence.ts';
 import { readSessions } from '../facts/facts.ts';
-
-const POLL_MS = 2;
+import { pacing } from './pacing.ts';
 
 export interface Shutting {
   /** Outside of the database, with a short lock_timeout. */
@@ -20,12 +18,21 @@ export interface Shutting {
   readonly deadline: number;
 }
 
-/** Who is left: the workers of the run's own replication go on, and autovacuum writes no rows. */
+/**
+ * Who is left, and is ended: the workers of the run's own replication go on, and autovacuum writes no rows. Those who
+ * are in a transaction are ended only with $4; a prepared one is told as 0.
+ */
 const LEFT = `
-select pid, xact_start is not null as busy from pg_stat_activity
-where datid = $1 and pid <> all($2::int[])
-  and backend_type not in ('autovacuum worker', 'walsender') and backend_type not like 'logical replication%'
-union all select 0, true from pg_prepared_xacts where database = $3`;
+select pid, case when pid > 0 and ($4 or not busy) then pg_terminate_backend(pid) end
+from (select pid, xact_start is not null as busy from pg_stat_activity
+      where datid = $1 and pid <> all($2::int[])
+        and backend_type not in ('autovacuum worker', 'walsender') and backend_type not like 'logical replication%'
+      union all select 0, true from pg_prepared_xacts where database = $3) s`;
+
+/** The first time on a connection takes some milliseconds, which are better spent before the pause. */
+export async function warmUp({ admin }: Pick<Shutting, 'admin'>): Promise<void> {
+  await admin.prepared(LEFT, [0, [], '', false]);
+}
 
 /**
  * The fence in the pause: nobody gets into the database any more, superusers neither, and everybody is out but the
@@ -38,16 +45,15 @@ export async function shut(shutting: Shutting): Promise<void> {
   await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`);
   // A backend that is just starting is in no list yet, but holds a lock on its database until it is.
   while (!(await barrier(shutting))) if (performance.now() > deadline) throw await overdue(shutting);
+  const turn = pacing();
   const patient = performance.now() + (deadline - performance.now()) / 2;
   for (;;) {
-    const left = await admin.query<{ pid: number; busy: boolean }>(LEFT, [oid, shutting.own, name]);
+    const gentle = performance.now() < patient || shutting.then === 'refuse';
+    const left = await admin.prepared<{ pid: number }>(LEFT, [oid, shutting.own, name, !gentle]);
     if (left.length === 0) return;
     if (left.some(({ pid }) => pid === 0)) await refusePrepared(admin, name);
-    const gentle = performance.now() < patient || shutting.then === 'refuse';
-    for (const { pid, busy } of left)
-      if (!(gentle && busy)) await admin.query('select pg_terminate_backend($1)', [pid]);
     if (performance.now() > deadline) throw await overdue(shutting);
-    await sleep(POLL_MS);
+    await turn();
   }
 }
 

@@ -27,7 +27,7 @@ export class Turning {
   }
 
   async open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void> {
-    const [from, to] = await Promise.all([this.sides.found(way.from), this.sides.found(way.to)]);
+    const { [way.from]: from, [way.to]: to } = await this.sides.bothFound();
     const mark = formatMark({ run: this.run, as: 'previous' });
     const previous = `COMMENT ON DATABASE ${quoteIdentifier(from.name)} IS ${quoteLiteral(mark)}`;
     const opened = [
