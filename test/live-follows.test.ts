@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveSuite } from './helpers/live-suite.ts';
-import { until } from './helpers/until.ts';
+import { appears, until } from './helpers/until.ts';
 
 const { test, title, server, scene, leftovers } = liveSuite({ logging_collector: 'on' });
 
@@ -20,10 +20,21 @@ test(title('DDL on blue during the sync stops the switch'), async (t) => {
   const { done } = work.start(['run', 'playbook.yml'], env);
   await until('the gate', async () => /"gate-opened"/.test(await journalOf(work.folder)));
   await server().sql('alter table entries add column more text', blue.name);
+  await server().sql('grant create on schema public to app', blue.name);
+  const app = await server().connect(blue.name);
+  await app.query(`set application_name = 'psql'; set session authorization app`);
+  // What is taken back was not done; temporary objects are none.
+  await app.query('begin; create table never (id int); rollback; create temp table mine (id int)');
+  await app.query('create table apps (id int)');
   await cutover(['approve']);
   const { code, err } = await done;
   t.is(code, 4, err);
-  t.regex(err, /the schema of shop_\w+ was changed since the copy was made/);
+  t.regex(err, /Clients go on writing to shop_\w+, and shop_\w+_green follows, until there is an answer/);
+  t.notRegex(err, /create table never|create temp table/);
+  t.regex(
+    err,
+    /the schema of shop_\w+ was changed since the copy was made\n[^]*user=postgres app=- pid \d+: alter table entries add column more text\n[^]*user=app app=psql pid \d+: create table apps \(id int\)\n/,
+  );
   t.deepEqual(await leftovers(blue.name), []);
 });
 
@@ -35,12 +46,7 @@ test(
     });
     ledger.start();
     const { done } = work.start(['run', 'playbook.yml'], env);
-    await until('the switch', () =>
-      readFile(join(work.folder, 'at-switch')).then(
-        () => true,
-        () => false,
-      ),
-    );
+    await appears(join(work.folder, 'at-switch'));
     // The switch waits for it, behind its look at the schema.
     const slow = await server().connect(blue.name);
     await slow.query('begin; select 1');
@@ -49,7 +55,10 @@ test(
     await slow.query('commit');
     const { code, err } = await done;
     t.is(code, 4, err);
-    t.regex(err, /the schema was changed meanwhile: (?:public\.)?states/);
+    t.regex(
+      err,
+      /the schema was changed meanwhile: (?:public\.)?states\n[^]*alter table states add column late/,
+    );
     t.deepEqual((await ledger.stop()).errors, []);
     t.deepEqual(await leftovers(blue.name), []);
   },
@@ -151,6 +160,22 @@ test(title('a column is renamed by expand and contract, as docs/live.md says'), 
   t.deepEqual(await server().sql('select price_cents::text as cents from shops where id = 1', green.name), [
     { cents: '700' },
   ]);
+});
+
+test(title('catching up has its time limit'), async (t) => {
+  const { cutover, ledger, blue } = await scene(t, {
+    // Every change takes its time on green: it never catches up.
+    migration: `create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.3); return new; end';
+      create trigger slow before insert on entries for each row execute function slowly(); alter table entries enable always trigger slow`,
+    head: 'sync: logical\nlimits: { sync: 3s }',
+  });
+  ledger.start();
+  await sleep(300);
+  const { code, err } = await cutover(['run', 'playbook.yml']);
+  t.is(code, 4, err);
+  t.regex(err, /step sync took longer than 3\.0 s[^]*limits: \{ sync: … \}/);
+  t.deepEqual((await ledger.stop()).errors, []);
+  t.deepEqual(await leftovers(blue.name), []);
 });
 
 // Sequences

@@ -1,4 +1,6 @@
 import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { dump } from './helpers/dump.ts';
 import { liveSuite } from './helpers/live-suite.ts';
@@ -122,3 +124,31 @@ test(title('a second run on a blue that is followed is refused, with the run tha
   t.is(again.code, 3, again.err);
   t.regex(again.err, /blue is followed by run \d{8}-/);
 });
+
+test(
+  title('a server that cannot connect to the other one as a subscription is found beforehand'),
+  async (t) => {
+    const { work, env, blue } = await scene(t);
+    // Whoever asks for replication is turned away, as a pg_hba.conf may do; everybody else is let through.
+    const { port } = new URL(env['DATABASE_URL']!);
+    const proxy = createServer((client) => {
+      const upstream = connect(Number(port), '127.0.0.1');
+      client.on('error', () => undefined);
+      upstream.on('error', () => undefined);
+      client.on('data', (data: Buffer) => {
+        if (data.includes('replication\0database')) client.destroy();
+        else upstream.write(data);
+      });
+      client.on('close', () => upstream.destroy());
+      upstream.pipe(client);
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    t.teardown(() => proxy.close());
+    const through = new URL(env['DATABASE_URL']!);
+    through.port = String((proxy.address() as AddressInfo).port);
+    const { code, err } = await work.cutover(['run', 'playbook.yml'], { ...env, DATABASE_URL: through.href });
+    t.is(code, 3, err);
+    t.regex(err, /green's server cannot connect to blue as a subscription: [^]*pg_hba\.conf/);
+    t.deepEqual(await leftovers(blue.name), []);
+  },
+);

@@ -31,6 +31,8 @@ export interface LiveFacts {
   /** Both sides are on one server. */
   readonly together: boolean;
   readonly servers: Readonly<Record<Side, ServerFacts>>;
+  /** Servers that cannot connect to the side that they are to follow, and what they say. */
+  readonly unreachable: readonly { readonly from: Side; readonly to: Side; readonly problem: string }[];
   /** Roles and extensions that blue's objects need. */
   readonly roles: readonly string[];
   readonly extensions: readonly string[];

@@ -104,6 +104,8 @@ export interface Live {
   beat(way: Way, limit: number): Promise<number | undefined>;
   /** Another one when the schema was changed. */
   fingerprint(side: Side): Promise<string>;
+  /** Who changed the schema since `follow`, a line each; only of blue, and until ownership has moved. */
+  changes(side: Side): Promise<string[]>;
   samePoint(plan: FollowPlan, control: WorkControl): Promise<SamePoint>;
 
   /**

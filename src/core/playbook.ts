@@ -94,7 +94,7 @@ export interface Limits {
   /** Each of the tool's own short statements: closing, renaming, marking, asking. */
   readonly statement: number;
   /** A whole step of this kind, but for the waiting at a gate. */
-  readonly steps: Readonly<Partial<Record<'clone' | 'migrate' | 'verify', number>>>;
+  readonly steps: Readonly<Partial<Record<'clone' | 'migrate' | 'sync' | 'verify', number>>>;
 }
 
 /** A playbook after parsing: defaults filled, paths absolute, frozen. Nothing validates it again. */

@@ -84,6 +84,7 @@ export const conduct = () => ({
       statement: limit().prefault('1m').describe("Each of cutover's own short statements."),
       clone: limit().prefault('24h').describe('The whole clone.'),
       migrate: limit().prefault('24h').describe('Each migrator.'),
+      sync: limit().prefault('24h').describe('Until green has caught up with blue.'),
       verify: limit().prefault('24h').describe('The whole verification.'),
     })
     .prefault({})

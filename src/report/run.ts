@@ -74,7 +74,11 @@ function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[
     lines.push(`${plan.names.blue} is closed to everybody since the fence, unless somebody opened it`);
   }
   if (phase === 'swapping back')
-    lines.push('both sides are closed to everybody while the swap back is under way');
+    lines.push(
+      plan.live
+        ? 'clients are held for a moment while ownership moves'
+        : 'both sides are closed to everybody while the swap back is under way',
+    );
   if (leftBehind.length > 0 && phase === 'swapped back') {
     lines.push(
       `${plan.names.green} holds what exists nowhere else:`,

@@ -120,7 +120,7 @@ async function leftovers(scene: Scene, status: Status): Promise<string[]> {
   // A backend takes a moment to notice that its client is gone.
   let onServer: string[] = [];
   for (let looks = 0; looks < 40; looks += 1) {
-    onServer = (await onTheServer(stage, run ?? 'none', scene.database)).filter(
+    onServer = (await onTheServer(stage, run ?? 'none', scene.database, follows)).filter(
       (what) => !(follows && what === `slot cutover_${run!.replaceAll('-', '_')}_to_${other(status!.live)}`),
     );
     if (onServer.length === 0) break;
@@ -138,11 +138,17 @@ async function leftovers(scene: Scene, status: Status): Promise<string[]> {
 /** First key of the lock of a run. */
 const RUN_LOCK = 0x6375746f;
 
-async function onTheServer({ server }: Stage, run: string, database: string): Promise<string[]> {
+async function onTheServer(
+  { server }: Stage,
+  run: string,
+  database: string,
+  follows: boolean,
+): Promise<string[]> {
   const rows = await server.sql<{ what: string }>(
     `select 'session ' || application_name as what from pg_stat_activity where application_name like 'cutover%${run}%'
      union all select 'session in ' || datname from pg_stat_activity
        where datname like '${database}%' and application_name like 'cutover%'
+         and not (${follows} and (backend_type = 'walsender' or backend_type like 'logical replication%'))
      union all select 'advisory lock' from pg_locks l join pg_database d on d.oid::int8 = l.objid::int8
        where l.locktype = 'advisory' and l.classid::int8 = ${RUN_LOCK} and d.datname like '${database}%'
      union all select 'slot ' || slot_name from pg_replication_slots

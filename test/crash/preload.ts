@@ -25,6 +25,7 @@ const plain = (text: string): string =>
     .replaceAll(/\d+-[0-9a-f]{8}\b/g, 'N')
     .replaceAll(/\b\d+\.[0-9a-f]{8}\b/g, 'N')
     .replaceAll(/\d{8}T?\d{6}Z?/g, 'T')
+    .replaceAll(/postgres(?:ql)?:\/\/[^\s']+/g, 'URL')
     .replaceAll(/\s+/g, ' ')
     .trim();
 

@@ -1,6 +1,6 @@
 import { AbortedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
-import { fold } from '../../journal/fold.ts';
+import { fold, type RunState } from '../../journal/fold.ts';
 import type { Journal, JournalStore } from '../../journal/journal.ts';
 import { errorText } from '../../report/error.ts';
 import { provedText, runText } from '../../report/run.ts';
@@ -67,13 +67,12 @@ function asker({ journal, screen, io, options, signal }: Driven, steering: Steer
     if (options.yes) return { answer: 'go', by: '--yes' };
     await screen.settle();
     const state = fold(await journal.read());
-    const seconds = Date.now() - Date.parse(state.steps['fence']?.startedAt ?? new Date().toISOString());
     io.err(
       [
         '',
         provedText(state, io.errStyle),
         '',
-        `${state.plan.names.blue} is closed to everybody since ${formatDuration(seconds)}, until there is an answer.`,
+        waiting(state),
         ...(io.interactive
           ? []
           : [`To answer: cutover approve ${state.run}, or cutover reject ${state.run}`]),
@@ -81,4 +80,12 @@ function asker({ journal, screen, io, options, signal }: Driven, steering: Steer
     );
     return firstAnswer(asked, io.interactive ? [here, elsewhere] : [elsewhere], signal);
   };
+}
+
+/** What the answer is waited for with. */
+function waiting({ plan: { names, live }, steps }: RunState): string {
+  if (live)
+    return `Clients go on writing to ${names.blue}, and ${names.green} follows, until there is an answer.`;
+  const ms = Date.now() - Date.parse(steps['fence']?.startedAt ?? new Date().toISOString());
+  return `${names.blue} is closed to everybody since ${formatDuration(ms)}, until there is an answer.`;
 }

@@ -40,6 +40,18 @@ function servers(live: LiveFacts, plan: LivePlan): Finding[] {
       ),
     );
   }
+  for (const { from, to, problem } of live.unreachable) {
+    findings.push(
+      finding(
+        'replication',
+        'failure',
+        `${to}'s server cannot connect to ${from} as a subscription: ${problem}`,
+        {
+          hint: "the host and port of the playbook's connection string must lead there from the other server too, and pg_hba.conf must let it in",
+        },
+      ),
+    );
+  }
   if (!live.together)
     findings.push(
       ...missing('role', live.roles, green.roles),

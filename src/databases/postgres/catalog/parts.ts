@@ -1,4 +1,5 @@
-import { FENCE_TRIGGER, FENCE_TRUNCATE } from '../live/names.ts';
+import { notWatcher } from '../live/objects/ddl.ts';
+import { FENCE_TRIGGER, FENCE_TRUNCATE } from '../live/objects/names.ts';
 import { commentLine, lines, notOfExtension, optionsLine, path, userSchema } from './sql.ts';
 
 /** Relations that parts hang on, with their schema. */
@@ -75,7 +76,7 @@ select 'event trigger' kind, ${path('e.evtname')} path,
     commentLine('pg_event_trigger', 'e.oid'),
   )} definition
 from pg_event_trigger e join pg_proc p on p.oid = e.evtfoid join pg_namespace n on n.oid = p.pronamespace
-where ${notOfExtension('pg_event_trigger', 'e.oid')}`;
+where ${notOfExtension('pg_event_trigger', 'e.oid')} and ${notWatcher('e.evtname')}`;
 
 /** Storage parameters of a table's TOAST part, which ALTER TABLE sets under the table's name. */
 export const toastOptions = `

@@ -1,4 +1,4 @@
-import { WAY_PATTERN } from '../live/names.ts';
+import { WAY_PATTERN } from '../live/objects/names.ts';
 import { commentLine, lines, notOfExtension, path } from './sql.ts';
 
 // Column lists, row filters and whole schemas came with 15.

@@ -1,4 +1,4 @@
-import { OWN_SCHEMA } from '../live/names.ts';
+import { OWN_SCHEMA } from '../live/objects/names.ts';
 
 /** Pieces of SQL that the catalogue's queries share. Every query gives (kind text, path json text, definition text). */
 

@@ -9,7 +9,7 @@ import { redact } from '../../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../../util/stray.ts';
 import { withDatabase } from '../../../util/url.ts';
 import type { Address } from '../address.ts';
-import { OWN_SCHEMA } from '../live/names.ts';
+import { OWN_SCHEMA } from '../live/objects/names.ts';
 import type { Sides } from '../sides.ts';
 import { makeCopy } from './copy.ts';
 import { findTool } from './tools.ts';

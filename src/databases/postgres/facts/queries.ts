@@ -1,3 +1,5 @@
+import { notWatcher } from '../live/objects/ddl.ts';
+
 /** What the server and the role are; one row. `$1` is blue's object id. */
 export const SERVER = `
   select current_setting('server_version') as version,
@@ -79,7 +81,7 @@ export const OBJECTS = `
     array(select format('%I', slot_name) from pg_replication_slots where database = current_database() order by 1) as logical_slots,
     array(select format('%L by %I', gid, owner) from pg_prepared_xacts where database = current_database() order by 1)
       as prepared_transactions,
-    array(select format('%I', evtname) from pg_event_trigger order by 1) as event_triggers,
+    array(select format('%I', evtname) from pg_event_trigger where ${notWatcher('evtname')} order by 1) as event_triggers,
     array(select format('%I', srvname) from pg_foreign_server order by 1) as foreign_servers,
     array(select format('%I', extname) from pg_extension where extname in ('pg_cron', 'pg_partman', 'dblink', 'timescaledb', 'pglogical')
           order by 1) as background_extensions,

@@ -6,9 +6,10 @@ import { versionOfTool } from '../copy/tools.ts';
 import { parseMark } from '../copy/mark.ts';
 import { DATABASES } from '../facts/queries.ts';
 import type { Sides } from '../sides.ts';
-import { OWN_SCHEMA, runOfSchema } from './names.ts';
-import { listSequences } from './sequences.ts';
-import { readTables } from './tables.ts';
+import { OWN_SCHEMA, runOfSchema } from './objects/names.ts';
+import { readReach } from './reach.ts';
+import { listSequences } from './pause/sequences.ts';
+import { readTables } from './objects/tables.ts';
 
 const SERVER = `
 select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
@@ -57,6 +58,7 @@ export async function readLiveFacts(sides: Sides, folder: string | undefined): P
   return {
     together: sides.together,
     servers: { blue, green },
+    unreachable: await readReach(sides),
     roles: needs!.roles,
     extensions: needs!.extensions,
     tools: await Promise.all(['pg_dump', 'pg_restore'].map((name) => lookAtTool(name, folder))),

@@ -10,18 +10,19 @@ import { catalogFingerprint } from '../catalog/catalog.ts';
 import { copyByDump } from '../copy/dump.ts';
 import { createReader, prepareReaderSession } from '../reader.ts';
 import type { Sides } from '../sides.ts';
+import { readDdl, watchDdl } from './objects/ddl.ts';
 import { readLiveFacts } from './facts.ts';
-import { waitForLong } from './long.ts';
-import { LivePassage } from './passage.ts';
+import { waitForLong } from './pause/long.ts';
+import { LivePassage } from './pause/passage.ts';
 import { FORWARD, Turning } from './turning.ts';
-import { arrived, failures, lastError, mark, readLag, readPosition } from './progress.ts';
-import { inOne, inOneBriefly, isPublished, publishStatements } from './publication.ts';
-import { samePoint } from './quiesce.ts';
-import { createSlot, dropSlot, findSlot } from './slot.ts';
+import { arrived, failures, lastError, mark, readLag, readPosition } from './pause/progress.ts';
+import { inOne, inOneBriefly, isPublished, publishStatements } from './objects/publication.ts';
+import { samePoint } from './pause/quiesce.ts';
+import { createSlot, dropSlot, findSlot } from './objects/slot.ts';
 import { readSpoilers } from './spoilers.ts';
-import { fenceTables, limitStatement } from './standby.ts';
-import { enable, findSubscription, originOf, startAt, subscribe } from './subscription.ts';
-import { readTables, toFollow } from './tables.ts';
+import { fenceTables, limitStatement } from './objects/standby.ts';
+import { enable, findSubscription, originOf, startAt, subscribe } from './objects/subscription.ts';
+import { readTables, toFollow } from './objects/tables.ts';
 
 const key = (path: readonly string[]): string => JSON.stringify(path);
 
@@ -126,6 +127,7 @@ export class Following extends Turning implements Live {
     await this.#refuseMissing(way, plan);
     const made = await findSubscription(to, name);
     if (point !== undefined && made?.enabled === false) await startAt(to, made, point);
+    if (way.from === 'blue') await watchDdl(await this.sides.hand('blue'));
     await enable(to, name);
   }
 
@@ -157,6 +159,10 @@ export class Following extends Turning implements Live {
     } finally {
       await connection.end();
     }
+  }
+
+  async changes(side: Side): Promise<string[]> {
+    return readDdl(await this.sides.hand(side));
   }
 
   async samePoint({ tables }: FollowPlan, control: WorkControl): Promise<SamePoint> {

@@ -5,13 +5,13 @@ import { withDatabase } from '../../../util/url.ts';
 import type { Connection } from '../connection.ts';
 import { formatMark } from '../copy/mark.ts';
 import type { Sides } from '../sides.ts';
-import { OWN_SCHEMA, wayName } from './names.ts';
-import { back, wayTo } from './passage.ts';
-import { inOne, inOneBriefly, publicationStatements } from './publication.ts';
-import { createSlot, dropSlot, findSlot, type SlotOptions } from './slot.ts';
-import { fenceTables, limitStatement, unfenceTables } from './standby.ts';
-import { enable, findSubscription, subscribe, unsubscribe } from './subscription.ts';
-import { inBoth, readTables } from './tables.ts';
+import { unwatchStatements } from './objects/ddl.ts';
+import { back, OWN_SCHEMA, wayName, wayTo } from './objects/names.ts';
+import { inOne, inOneBriefly, publicationStatements } from './objects/publication.ts';
+import { createSlot, dropSlot, findSlot, type SlotOptions } from './objects/slot.ts';
+import { fenceTables, limitStatement, unfenceTables } from './objects/standby.ts';
+import { enable, findSubscription, subscribe, unsubscribe } from './objects/subscription.ts';
+import { inBoth, readTables } from './objects/tables.ts';
 
 export const FORWARD = wayTo('green');
 const BACKWARD = wayTo('blue');
@@ -69,7 +69,7 @@ export class Turning {
     await fenceTables(from);
     const { name } = await this.sides.found(way.from);
     await (await this.sides.admin(way.from)).query(limitStatement(name, 0));
-    await inOne(from, [`DROP PUBLICATION IF EXISTS ${quoteIdentifier(forward)}`]);
+    await inOne(from, [...unwatchStatements, `DROP PUBLICATION IF EXISTS ${quoteIdentifier(forward)}`]);
     // The name may have moved with the switch.
     await from.query(
       `ALTER SUBSCRIPTION ${quoteIdentifier(backward)} CONNECTION ${quoteLiteral(await this.url(way.to))}`,

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StepError } from '../../../core/errors.ts';
-import type { LongTransactions } from '../../../core/playbook.ts';
-import type { Side } from '../../../core/side.ts';
-import type { WorkControl } from '../../../core/work.ts';
-import { formatDuration } from '../../../util/units.ts';
-import { describeSession } from '../door/fence.ts';
-import { readSessions } from '../facts/facts.ts';
-import type { Sides } from '../sides.ts';
+import { StepError } from '../../../../core/errors.ts';
+import type { LongTransactions } from '../../../../core/playbook.ts';
+import type { Side } from '../../../../core/side.ts';
+import type { WorkControl } from '../../../../core/work.ts';
+import { formatDuration } from '../../../../util/units.ts';
+import { describeSession } from '../../door/fence.ts';
+import { readSessions } from '../../facts/facts.ts';
+import type { Sides } from '../../sides.ts';
 
 const POLL_MS = 100;
 /** What is open for longer than this is not over in a moment. */

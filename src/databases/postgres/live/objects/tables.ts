@@ -1,7 +1,7 @@
-import type { FollowedTable } from '../../../core/live.ts';
-import { displayPath, quoteIdentifier, quotePath } from '../../../util/sql.ts';
-import { notOfExtension, userSchema } from '../catalog/sql.ts';
-import type { Connection } from '../connection.ts';
+import type { FollowedTable } from '../../../../core/live.ts';
+import { displayPath, quoteIdentifier, quotePath } from '../../../../util/sql.ts';
+import { notOfExtension, userSchema } from '../../catalog/sql.ts';
+import type { Connection } from '../../connection.ts';
 
 /** A table with rows of its own, as replication sees it; partitions one by one. */
 export interface TableFacts {

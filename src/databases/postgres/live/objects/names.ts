@@ -1,4 +1,5 @@
-import type { Way } from '../../../core/live.ts';
+import type { Way } from '../../../../core/live.ts';
+import { other, type Side } from '../../../../core/side.ts';
 
 /** Schema of the marker table and of the fence's function, on both sides for as long as one follows the other. */
 export const OWN_SCHEMA = 'cutover_sync';
@@ -19,3 +20,8 @@ export const schemaComment = (run: string): string => `cutover run=${run} (the s
 /** The run that a schema of ours belongs to. */
 export const runOfSchema = (comment: string | null | undefined): string | undefined =>
   /^cutover run=([\w-]+) /.exec(comment ?? '')?.[1];
+
+/** The way that leads back. */
+export const back = ({ from, to }: Way): Way => ({ from: to, to: from });
+
+export const wayTo = (to: Side): Way => ({ from: other(to), to });

@@ -1,17 +1,18 @@
-import { StepError } from '../../../core/errors.ts';
-import type { Passage, Way } from '../../../core/live.ts';
-import type { LongTransactions } from '../../../core/playbook.ts';
-import { other, type Side } from '../../../core/side.ts';
-import { quoteIdentifier } from '../../../util/sql.ts';
-import { openMaintenance, type Connection } from '../connection.ts';
-import type { Found } from '../copy/copy.ts';
-import type { Sides } from '../sides.ts';
-import { wayName } from './names.ts';
+import { StepError } from '../../../../core/errors.ts';
+import type { Passage, Way } from '../../../../core/live.ts';
+import type { LongTransactions } from '../../../../core/playbook.ts';
+import type { Side } from '../../../../core/side.ts';
+import { quoteIdentifier } from '../../../../util/sql.ts';
+import { openMaintenance, type Connection } from '../../connection.ts';
+import type { Found } from '../../copy/copy.ts';
+import type { Sides } from '../../sides.ts';
+import { readDdl } from '../objects/ddl.ts';
+import { wayName } from '../objects/names.ts';
 import { arrived, mark } from './progress.ts';
 import { Sequences } from './sequences.ts';
 import { shut, warmUp } from './shut.ts';
-import { unfenceTables } from './standby.ts';
-import { findSubscription, startFrom, type Subscription } from './subscription.ts';
+import { unfenceTables } from '../objects/standby.ts';
+import { findSubscription, startFrom, type Subscription } from '../objects/subscription.ts';
 
 /** A lock on the database's own row is tried for this long, and then once more. */
 const LOCK_MS = 100;
@@ -113,7 +114,9 @@ export class LivePassage implements Passage {
       [this.#prepared.since],
     );
     if (changed.length === 0) return;
+    const changes = await readDdl(from);
     throw new StepError(`the schema was changed meanwhile: ${changed.map(({ name }) => name).join(', ')}`, {
+      detail: changes.length === 0 ? undefined : changes.map((line) => `  ${line}`).join('\n'),
       hint: 'replication does not carry such changes over: run again when nobody changes the schema',
     });
   }
@@ -148,8 +151,3 @@ async function pauseAdmin(sides: Sides, side: Side): Promise<Connection> {
   await admin.query(`set lock_timeout = ${LOCK_MS}`);
   return admin;
 }
-
-/** The way that leads back. */
-export const back = ({ from, to }: Way): Way => ({ from: to, to: from });
-
-export const wayTo = (to: Side): Way => ({ from: other(to), to });

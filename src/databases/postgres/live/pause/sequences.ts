@@ -1,6 +1,6 @@
-import { quotePath } from '../../../util/sql.ts';
-import { notOfExtension, userSchema } from '../catalog/sql.ts';
-import type { Connection } from '../connection.ts';
+import { quotePath } from '../../../../util/sql.ts';
+import { notOfExtension, userSchema } from '../../catalog/sql.ts';
+import type { Connection } from '../../connection.ts';
 
 type Path = readonly [schema: string, name: string];
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codeOf, StepError } from '../../../core/errors.ts';
-import type { WorkControl } from '../../../core/work.ts';
-import { formatDuration } from '../../../util/units.ts';
-import type { Access } from '../access.ts';
-import { cancellable } from '../cancellable.ts';
-import type { Connection } from '../connection.ts';
-import { describeSession } from '../door/fence.ts';
-import { readBlockers } from '../facts/facts.ts';
+import { codeOf, StepError } from '../../../../core/errors.ts';
+import type { WorkControl } from '../../../../core/work.ts';
+import { formatDuration } from '../../../../util/units.ts';
+import type { Access } from '../../access.ts';
+import { cancellable } from '../../cancellable.ts';
+import type { Connection } from '../../connection.ts';
+import { describeSession } from '../../door/fence.ts';
+import { readBlockers } from '../../facts/facts.ts';
 
 export interface Slot {
   readonly active: number | undefined;

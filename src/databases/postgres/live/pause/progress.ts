@@ -1,9 +1,9 @@
-import type { Lag } from '../../../core/live.ts';
-import { StepError } from '../../../core/errors.ts';
-import type { Connection } from '../connection.ts';
-import { MARKER } from './names.ts';
+import type { Lag } from '../../../../core/live.ts';
+import { StepError } from '../../../../core/errors.ts';
+import type { Connection } from '../../connection.ts';
+import { MARKER } from '../objects/names.ts';
 import { pacing } from './pacing.ts';
-import { findSubscription, originOf, type Subscription } from './subscription.ts';
+import { findSubscription, originOf, type Subscription } from '../objects/subscription.ts';
 
 /** Writes a marker on the side that is followed; gives a position before it and behind everything committed so far. */
 export async function mark(from: Connection, side: string): Promise<string> {

@@ -1,6 +1,6 @@
-import { quoteIdentifier, quotePath } from '../../../util/sql.ts';
-import { userSchema } from '../catalog/sql.ts';
-import type { Connection } from '../connection.ts';
+import { quoteIdentifier, quotePath } from '../../../../util/sql.ts';
+import { userSchema } from '../../catalog/sql.ts';
+import type { Connection } from '../../connection.ts';
 import { FENCE_FUNCTION, FENCE_TRIGGER, FENCE_TRUNCATE, OWN_SCHEMA } from './names.ts';
 import { inOne } from './publication.ts';
 

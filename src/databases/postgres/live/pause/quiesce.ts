@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SequenceState } from '../../../core/catalog.ts';
-import { codeOf, StepError } from '../../../core/errors.ts';
-import type { FollowedTable, SamePoint } from '../../../core/live.ts';
-import type { Side } from '../../../core/side.ts';
-import { quotePath } from '../../../util/sql.ts';
-import type { Connection } from '../connection.ts';
-import { createReader, prepareReaderSession } from '../reader.ts';
+import type { SequenceState } from '../../../../core/catalog.ts';
+import { codeOf, StepError } from '../../../../core/errors.ts';
+import type { FollowedTable, SamePoint } from '../../../../core/live.ts';
+import type { Side } from '../../../../core/side.ts';
+import { quotePath } from '../../../../util/sql.ts';
+import type { Connection } from '../../connection.ts';
+import { createReader, prepareReaderSession } from '../../reader.ts';
 import { arrived, mark } from './progress.ts';
 import { Sequences } from './sequences.ts';
-import type { Sides } from '../sides.ts';
-import type { Subscription } from './subscription.ts';
+import type { Sides } from '../../sides.ts';
+import type { Subscription } from '../objects/subscription.ts';
 
 /** Writers wait at most this long, and then go on until the next attempt. */
 const HOLD_MS = 400;

@@ -1,10 +1,10 @@
-import { codeOf, StepError } from '../../../core/errors.ts';
-import type { LongTransactions } from '../../../core/playbook.ts';
-import { quoteIdentifier } from '../../../util/sql.ts';
-import type { Connection } from '../connection.ts';
-import type { Found } from '../copy/copy.ts';
-import { describeSession, refusePrepared } from '../door/fence.ts';
-import { readSessions } from '../facts/facts.ts';
+import { codeOf, StepError } from '../../../../core/errors.ts';
+import type { LongTransactions } from '../../../../core/playbook.ts';
+import { quoteIdentifier } from '../../../../util/sql.ts';
+import type { Connection } from '../../connection.ts';
+import type { Found } from '../../copy/copy.ts';
+import { describeSession, refusePrepared } from '../../door/fence.ts';
+import { readSessions } from '../../facts/facts.ts';
 import { pacing } from './pacing.ts';
 
 export interface Shutting {

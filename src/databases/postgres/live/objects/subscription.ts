@@ -1,5 +1,5 @@
-import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
-import type { Connection } from '../connection.ts';
+import { quoteIdentifier, quoteLiteral } from '../../../../util/sql.ts';
+import type { Connection } from '../../connection.ts';
 
 export interface Subscription {
   readonly oid: number;
@@ -26,6 +26,11 @@ export async function findSubscription(
 export const subscribeStatement = (name: string, connection: string): string =>
   `CREATE SUBSCRIPTION ${quoteIdentifier(name)} CONNECTION ${quoteLiteral(connection)} PUBLICATION ${quoteIdentifier(name)} ` +
   `WITH (slot_name = ${quoteLiteral(name)}, create_slot = false, copy_data = false, enabled = false, streaming = off)`;
+
+/** Connects to a publisher and makes nothing that outlives its transaction. */
+export const probeStatement = (connection: string): string =>
+  `CREATE SUBSCRIPTION cutover_probe CONNECTION ${quoteLiteral(connection)} PUBLICATION cutover_probe ` +
+  `WITH (slot_name = NONE, create_slot = false, copy_data = false, enabled = false)`;
 
 /** Names the subscriber's state of all that it gets from the publisher. */
 export const originOf = ({ oid }: Subscription): string => `pg_${oid}`;
