@@ -1,5 +1,8 @@
 import { join } from 'node:path';
-import type { ExecutionContext } from 'ava';
+import ava, { type ExecutionContext } from 'ava';
+import { blackhole } from './helpers/blackhole.ts';
+import { LIVE_SETTINGS } from './helpers/live-scene.ts';
+import { majors, testServer } from './helpers/postgres.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveSuite } from './helpers/live-suite.ts';
 import { pgbouncer } from './helpers/pgbouncer.ts';
@@ -7,6 +10,8 @@ import { slowClient } from './helpers/slow-client.ts';
 import { appears, until } from './helpers/until.ts';
 
 const { test, title, server, scene, leftovers } = liveSuite();
+
+const lacking = majors().includes(15) ? '' : ' (SKIPPED: PostgreSQL 15 is missing)';
 
 const THOUSANDS =
   'do $$ begin for i in 1..1500 loop execute format($f$create table t%s (id int primary key)$f$, i); end loop; end $$;';
@@ -160,6 +165,46 @@ test(title('nobody writes to the previous copy while it is retired'), async (t) 
   t.deepEqual(written, []);
   t.is((await server().sql('select 1 as one from t1', green.name)).length, 0);
 });
+
+(lacking ? ava.serial.skip : test)(
+  title(`a server that falls silent in the pause holds clients no longer than any other${lacking}`),
+  async (t) => {
+    const [from, to] = await Promise.all([testServer(15, LIVE_SETTINGS), testServer(15, LIVE_SETTINGS)]);
+    t.teardown(() => Promise.all([from.stop(), to.stop()]));
+    const hole = await blackhole(to);
+    t.teardown(() => hole.stop());
+    const { ledger, blue, green, pooler, work, env } = await scene(t, {
+      from,
+      to,
+      head: 'sync: logical\nlimits: { connect: 1s, statement: 2s }',
+      lines: '  pause-budget: 3s\n',
+    });
+    const through = { ...env, GREEN_URL: hole.url(green.name) };
+    ledger.start();
+    const slow = await slowClient(pooler.url('shop'), 1);
+    const watch = await pooler.watch();
+    const { done, child } = work.start(['run', 'playbook.yml'], through);
+    while (!(await watch.isPaused('shop')) && child.exitCode === null);
+    const paused = Date.now();
+    hole.swallow();
+    await until('clients to go on', async () => !(await watch.isPaused('shop')));
+    const held = Date.now() - paused;
+    hole.recover();
+    const struck = await done;
+    t.not(struck.code, 0, struck.err);
+    t.true(held < 4000, `clients were held for ${held} ms\n${struck.err}`);
+    await slow.end();
+    await watch.end();
+    const { errors } = await ledger.stop();
+    t.deepEqual(errors, [], struck.err);
+    t.deepEqual(await ledger.problems(from, blue.name), []);
+    const phase = async (): Promise<string> =>
+      (JSON.parse((await work.cutover(['status', '--json'], through)).out) as { phase: string }).phase;
+    if ((await phase()) !== 'unwound') await work.cutover(['abort'], through);
+    t.is(await phase(), 'unwound', struck.err);
+    t.deepEqual(await from.sql('select slot_name from pg_replication_slots'), []);
+  },
+);
 
 // Several poolers
 

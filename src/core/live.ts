@@ -123,7 +123,7 @@ export interface Live {
   open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void>;
   /** Puts an attempt back, first half: lets clients into `from` again. Repeatable. */
   reopen(way: Way): Promise<void>;
-  /** Puts an attempt back, second half: `to` follows, fenced against everybody else. Repeatable. */
+  /** Puts an attempt back, second half: `to` follows, fenced against everybody else; nothing leads back yet. Repeatable. */
   stepBack(way: Way): Promise<void>;
   /** After ownership has moved: `from` follows `to`, fenced, and no longer the other way round. Repeatable. */
   settle(way: Way): Promise<void>;

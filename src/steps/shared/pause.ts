@@ -25,15 +25,27 @@ export class Pause {
   /** The signal fires when the time is over. */
   async within<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const over = new AbortController();
-    const timer = setTimeout(
-      () => over.abort(this.#ranOut(' while clients finished their transactions')),
-      this.deadline - performance.now(),
-    );
+    const timer = this.#timer(() => over.abort(this.#ranOut(' while clients finished their transactions')));
     try {
       return await work(over.signal);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What is only read is left alone when the time is over: whoever does not answer holds clients no longer. */
+  async orOver<T>(reading: Promise<T>): Promise<T> {
+    const { promise: over, reject } = Promise.withResolvers<never>();
+    const timer = this.#timer(() => reject(this.#ranOut(' while the servers were asked')));
+    try {
+      return await Promise.race([reading, over]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #timer(then: () => void): NodeJS.Timeout {
+    return setTimeout(then, this.deadline - performance.now());
   }
 
   /** What failed because it took too long, and not because anything broke; undefined for everything else. */

@@ -95,8 +95,8 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
     // Nothing of this changes while the last changes arrive.
     const [, { blue, green }] = await Promise.all([
       passage.drain(deadline),
-      closedSides(context),
-      context.database.assertLocked(),
+      pause.orOver(closedSides(context)),
+      pause.orOver(context.database.assertLocked()),
     ]);
     pause.inTime('the last changes arrived');
     context.database.setPatience(PATIENCE_MS);

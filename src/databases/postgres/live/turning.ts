@@ -8,7 +8,7 @@ import type { Sides } from '../sides.ts';
 import { unwatchStatements } from './objects/ddl.ts';
 import { back, OWN_SCHEMA, wayName, wayTo } from './objects/names.ts';
 import { inOne, inOneBriefly, publicationStatements } from './objects/publication.ts';
-import { createSlot, dropSlot, findSlot, type SlotOptions } from './objects/slot.ts';
+import { createSlot, dropSlot, type SlotOptions } from './objects/slot.ts';
 import { fenceTables, limitStatement, unfenceTables } from './objects/standby.ts';
 import { enable, findSubscription, subscribe, unsubscribe } from './objects/subscription.ts';
 import { inBoth, readTables } from './objects/tables.ts';
@@ -58,6 +58,15 @@ export class Turning {
     const forward = this.name(way);
     // A rename had stopped it.
     if ((await findSubscription(to, forward))?.enabled === false) await enable(to, forward);
+    await this.#dropWayBack(way, to);
+  }
+
+  /** A slot that nobody reads from would keep the server's WAL without end. */
+  async #dropWayBack(way: Way, to: Connection): Promise<void> {
+    const name = this.name(back(way));
+    await unsubscribe(await this.sides.hand(way.from), name);
+    await dropSlot(await this.sides.admin(way.to), name);
+    await inOne(to, [`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`]);
   }
 
   async settle(way: Way): Promise<void> {
@@ -118,9 +127,9 @@ export class Turning {
     const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
     const tables = inBoth(await readTables(to), await readTables(from), plan.tables);
     await inOne(to, publicationStatements(name, tables));
-    if (!(await findSlot(to, name)))
-      await createSlot(to, name, { ...waiting, access: this.sides.server(way.to) });
-    else await to.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [name]);
+    // Of a process that died.
+    await dropSlot(to, name);
+    await createSlot(to, name, { ...waiting, access: this.sides.server(way.to) });
     await subscribe(from, name, await this.url(way.to));
   }
 

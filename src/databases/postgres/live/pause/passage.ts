@@ -88,14 +88,23 @@ export class LivePassage implements Passage {
   }
 
   async fence(deadline: number): Promise<void> {
-    await this.#close(this.#prepared.way.from, deadline, this.#prepared.long.then);
+    const { way, long } = this.#prepared;
+    await within(deadline, [this.#admins[way.from]], () => this.#close(way.from, deadline, long.then));
   }
 
   async drain(deadline: number): Promise<void> {
     const { sides, way } = this.#prepared;
     const [from, to] = [await sides.hand(way.from), await sides.hand(way.to)];
-    const lsn = await mark(from, way.from);
     const [second, third] = [await sides.secondHand(way.to), await sides.secondHand(way.from)];
+    const hands = { from, to, second, third };
+    await within(deadline, Object.values(hands), () => this.#drain(deadline, hands));
+  }
+
+  async #drain(
+    deadline: number,
+    { from, to, second, third }: Readonly<Record<'from' | 'to' | 'second' | 'third', Connection>>,
+  ): Promise<void> {
+    const lsn = await mark(from, this.#prepared.way.from);
     const arriving = async (): Promise<void> => {
       const here = await arrived(to, this.#forward, lsn, deadline);
       if (here === undefined) throw new StepError('the last changes did not arrive within the pause');
@@ -142,6 +151,21 @@ export class LivePassage implements Passage {
       then,
       deadline,
     });
+  }
+}
+
+/** A server that says nothing any more must not hold clients for longer than any other: its connections are let go. */
+async function within(
+  deadline: number,
+  connections: readonly Connection[],
+  work: () => Promise<void>,
+): Promise<void> {
+  const limits = connections.map(({ limit }) => limit);
+  for (const connection of connections) connection.limit = Math.max(1, deadline - performance.now());
+  try {
+    await work();
+  } finally {
+    for (const [index, connection] of connections.entries()) connection.limit = limits[index];
   }
 }
 

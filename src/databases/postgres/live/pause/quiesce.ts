@@ -74,9 +74,11 @@ async function hold(
   const holder = await sides.connect('blue');
   try {
     const started = performance.now();
-    // Their own sessions detect deadlocks after a second: by then we have given up long since.
+    // Their own sessions detect deadlocks after a second: by then we have given up long since. And should green say
+    // nothing any more, blue's server ends what holds its writers.
     await holder.query(
-      `BEGIN; SET LOCAL lock_timeout = ${LOCK_MS}; SET LOCAL statement_timeout = ${HOLD_MS}`,
+      `BEGIN; SET LOCAL lock_timeout = ${LOCK_MS}; SET LOCAL statement_timeout = ${HOLD_MS};
+       SET LOCAL idle_in_transaction_session_timeout = ${2 * HOLD_MS}`,
     );
     const locked = tables.map(({ path }) => `ONLY ${quotePath(path)}`).join(', ');
     if (locked !== '') await holder.query(`LOCK TABLE ${locked} IN SHARE MODE`);
