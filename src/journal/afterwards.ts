@@ -34,6 +34,7 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
       return { ...state, phase: 'retired', retired: event.database, endedAt: event.at };
     case 'retire-failed':
       require(state, event, ['retiring']);
-      return { ...state, phase: atRest(state.live), error: event.error };
+      // Of a run that follows nothing leads back any more: following ends before the copy is dropped.
+      return { ...state, phase: state.plan.live ? 'retiring' : atRest(state.live), error: event.error };
   }
 }
