@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
 import { blackhole } from './helpers/blackhole.ts';
@@ -5,11 +6,10 @@ import { LIVE_SETTINGS } from './helpers/live-scene.ts';
 import { majors, testServer } from './helpers/postgres.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveSuite } from './helpers/live-suite.ts';
-import { pgbouncer } from './helpers/pgbouncer.ts';
 import { slowClient } from './helpers/slow-client.ts';
 import { appears, until } from './helpers/until.ts';
 
-const { test, title, server, scene, leftovers } = liveSuite();
+const { test, title, server, scene, leftovers } = liveSuite({ max_prepared_transactions: '5' });
 
 const lacking = majors().includes(15) ? '' : ' (SKIPPED: PostgreSQL 15 is missing)';
 
@@ -76,6 +76,17 @@ test(title('a switch does not wait for whoever writes elsewhere for longer than 
   t.regex(err, /a transaction that writes was still open after 300 ms[^]*in other_\w+: pid \d+/);
   t.deepEqual(await leftovers(blue.name), []);
   await other.commit();
+  const prepared = await server().connect(await server().database('other'));
+  const again = work.start(['run', 'playbook.yml'], env);
+  await rm(join(work.folder, 'at-switch'));
+  await appears(join(work.folder, 'at-switch'));
+  await prepared.query(
+    `create table t (a int); begin; insert into t values (1); prepare transaction 'elsewhere'`,
+  );
+  const ended = await again.done;
+  await prepared.query(`rollback prepared 'elsewhere'`);
+  t.is(ended.code, 4, ended.err);
+  t.regex(ended.err, /a transaction that writes was still open after 300 ms[^]*pg_prepared_xacts/);
 });
 
 // Attempts that are put back
@@ -205,67 +216,3 @@ test(title('nobody writes to the previous copy while it is retired'), async (t) 
     t.deepEqual(await from.sql('select slot_name from pg_replication_slots'), []);
   },
 );
-
-// Several poolers
-
-test(title('several PgBouncers are all held before one is led elsewhere'), async (t) => {
-  const direct = new URL(server().url());
-  let name = '';
-  const second = await pgbouncer([`shop = host=127.0.0.1 port=${direct.port} dbname=template1`]);
-  t.teardown(() => second.stop());
-  const made = await scene(t, {
-    targets: (own, blue) => {
-      name = blue;
-      return [own, `pgbouncer: { admin: "\${SECOND_URL}", database: shop, file: ${second.file} }`];
-    },
-    sql: 'create table beside (id int primary key);',
-  });
-  await second.point('shop', `host=127.0.0.1 port=${direct.port} dbname=${name}`);
-  const env = { ...made.env, SECOND_URL: second.admin };
-  const { ledger, work, blue, green, pooler } = made;
-  ledger.start();
-  const written: number[] = [];
-  const client = await second.client('shop');
-  const over = new AbortController();
-  const writing = (async () => {
-    for (let id = 1; !over.signal.aborted; id += 1) {
-      await client.query('insert into beside values ($1)', [id]);
-      written.push(id);
-      await sleep(2);
-    }
-  })();
-  writing.catch(() => undefined);
-  for (const [command, live] of [
-    [['run', 'playbook.yml'], green],
-    [['swap-back', '--yes'], blue],
-    [['switch', '--yes'], green],
-  ] as const) {
-    const { code, err } = await work.cutover(command, env);
-    t.is(code, 0, err);
-    for (const each of [pooler, second]) {
-      const [entry] = (await each.ask('SHOW DATABASES')).filter((row) => row['name'] === 'shop');
-      t.is(entry!['database'], live.name);
-      t.is(String(entry!['paused']), '0');
-    }
-  }
-  // The second one dies while the first still waits for a transaction: it must not stay paused.
-  const slow = await slowClient(pooler.url('shop'), 1.5);
-  const { done, child } = work.start(['swap-back', '--yes'], env);
-  const watch = await pooler.watch();
-  while (!(await watch.isPaused('shop')) && child.exitCode === null);
-  over.abort();
-  second.process.kill('SIGKILL');
-  await writing.catch(() => undefined);
-  const struck = await done;
-  t.not(struck.code, 0);
-  t.false(await watch.isPaused('shop'), struck.err);
-  await watch.end();
-  await slow.end();
-  await second.start();
-  const again = await work.cutover(['swap-back', '--yes'], env);
-  t.is(again.code, 0, `${struck.err}\n${again.err}`);
-  t.deepEqual((await ledger.stop()).errors, []);
-  t.deepEqual(await ledger.problems(server(), blue.name), []);
-  const rows = await server().sql('select id from beside order by id', blue.name);
-  t.deepEqual(rows.map(({ id }) => id).slice(0, written.length), written);
-});

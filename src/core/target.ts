@@ -14,7 +14,10 @@ export interface Target {
   stage?(to: Side): Promise<void>;
   /** Takes away what was staged, by this process or by one that died. */
   unstage?(): Promise<void>;
-  /** Compare-and-set: points from `from` to `to`, or throws and leaves it as it was. Repeatable. */
+  /**
+   * Compare-and-set: points from `from` to `to`, or throws and leaves it as it was. Repeatable. Throws AwayError when all
+   * is written and nobody runs who would read it.
+   */
   switch(from: Side, to: Side): Promise<void>;
   /** Where clients can be held between two of their transactions. */
   readonly hold?: Hold;

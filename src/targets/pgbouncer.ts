@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Driver } from '../core/driver.ts';
-import { StepError } from '../core/errors.ts';
+import { AwayError, codeOf, StepError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
@@ -102,7 +102,9 @@ class Pgbouncer implements Target {
     for (const name of this.#entries) {
       const written = this.#file.sideOf(this.#file.pointing(text, name));
       sides.add(written);
-      const shown = await this.#shown(name);
+      // One that does not run will read its file.
+      const shown = await this.#shown(name).catch(unlessAway);
+      if (shown === 'away') continue;
       sides.add(written && matches(shown, this.#file.pointing(text, name)) ? written : undefined);
     }
     const [side] = sides;
@@ -146,7 +148,14 @@ class Pgbouncer implements Target {
     }
     const next = this.#file.pointed(text, to);
     const written = next === text ? undefined : await this.#file.replace(text, next);
-    const console = await this.#ask();
+    const console = await this.#ask().catch(unlessAway);
+    if (console === 'away') {
+      await written?.settled;
+      throw new AwayError('PgBouncer is not running; its file is written', {
+        where: this.#options.file,
+        hint: 'start it',
+      });
+    }
     await console.ask('RELOAD');
     for (const name of this.#entries) await this.#confirm(name, this.#file.pointing(next, name));
     await written?.settled;
@@ -216,6 +225,12 @@ class Pgbouncer implements Target {
     this.#console = this.#open();
     return this.#console;
   }
+}
+
+/** Nobody listens where it was reached before. */
+function unlessAway(error: unknown): 'away' {
+  if (codeOf(error) === 'ECONNREFUSED') return 'away';
+  throw error;
 }
 
 const matches = (shown: Readonly<Record<string, string | null>> | undefined, to: Pointing): boolean =>

@@ -1,5 +1,5 @@
 import type { SideState } from '../../core/database.ts';
-import { messageOf, StepError, StuckError } from '../../core/errors.ts';
+import { AwayError, messageOf, StepError, StuckError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
 import { uninterrupted } from './control.ts';
@@ -152,7 +152,11 @@ export async function putBack(context: StepContext, from: Side, to: Side, proof?
     );
   }
   // One that is there already only tidies up behind a process that died.
-  for (const { target } of targets.toReversed()) await target.switch(to, from);
+  for (const { target } of targets.toReversed()) {
+    await target.switch(to, from).catch((error: unknown) => {
+      if (!(error instanceof AwayError)) throw error;
+    });
+  }
   if (!moved && states[from]?.mark === undefined) return false;
   const comment = context.plan.blue.comment;
   // With sync the mark goes in the very transaction that opens the side.

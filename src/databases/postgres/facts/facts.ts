@@ -140,21 +140,23 @@ export async function readSessions(
   }));
 }
 
-/** Whom a session waits for, in whatever database they are. */
+/** Whom a session waits for, in whatever database they are; a prepared transaction has no session. */
 export async function readBlockers(
   admin: Connection,
   pid: number,
-): Promise<(SessionInfo & { database: string })[]> {
-  const rows = await admin.query<{ oid: number; database: string; pids: number[] }>(
-    `select datid::int8::float8 as oid, coalesce(datname, '-') as database, array_agg(pid) as pids
-     from pg_stat_activity where pid = any(pg_blocking_pids($1)) group by 1, 2`,
-    [pid],
+): Promise<{ sessions: (SessionInfo & { database: string })[]; prepared: boolean }> {
+  const [blockers] = await admin.query<{ pids: number[] }>('select pg_blocking_pids($1) as pids', [pid]);
+  const { pids } = blockers!;
+  const rows = await admin.query<{ oid: number; database: string }>(
+    `select distinct datid::int8::float8 as oid, coalesce(datname, '-') as database
+     from pg_stat_activity where pid = any($1::int[])`,
+    [pids],
   );
-  const found: (SessionInfo & { database: string })[] = [];
-  for (const { oid, database, pids } of rows)
+  const sessions: (SessionInfo & { database: string })[] = [];
+  for (const { oid, database } of rows)
     for (const session of await readSessions(admin, oid, []))
-      if (pids.includes(session.pid)) found.push({ ...session, database });
-  return found;
+      if (pids.includes(session.pid)) sessions.push({ ...session, database });
+  return { sessions, prepared: pids.includes(0) };
 }
 
 async function readInside(

@@ -55,6 +55,7 @@ export class Following extends Turning implements Live {
       follow: [
         `on green: CREATE SUBSCRIPTION ${name} with that slot, from where the copy was made`,
         'on green: triggers that refuse every write but those of the subscription',
+        'on blue: event triggers that note who changes the schema',
       ],
     };
   }

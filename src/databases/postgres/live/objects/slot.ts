@@ -45,16 +45,18 @@ export async function createSlot(
   const made = new AbortController();
   const watch = async (): Promise<void> => {
     for (const started = Date.now(); ; await sleep(LOOK_MS, undefined, { signal: made.signal })) {
-      const blockers = await readBlockers(admin, connection.pid);
-      const [first] = blockers;
-      if (!first) continue;
-      const where = `in ${first.database}: ${describeSession(first)}`;
-      control.progress(0, blockers.length, 'sessions', `waiting for a transaction that writes, ${where}`);
+      const { sessions, prepared } = await readBlockers(admin, connection.pid);
+      const [first] = sessions;
+      if (!first && !prepared) continue;
+      const what = first
+        ? `in ${first.database}: ${describeSession(first)}`
+        : 'that is prepared: see pg_prepared_xacts';
+      control.progress(0, 0, 'sessions', `waiting for a transaction that writes, ${what}`);
       if (wait === undefined || Date.now() - started < wait) continue;
       over.abort(
         new StepError(
           `a transaction that writes was still open after ${formatDuration(wait)}, and changes can be kept only from its end on`,
-          { detail: `  ${where}`, hint: 'wait for it or end it, and run again' },
+          { detail: `  ${what}`, hint: 'wait for it or end it, and run again' },
         ),
       );
     }

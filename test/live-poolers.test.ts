@@ -1,0 +1,91 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Workplace } from './helpers/cli.ts';
+import { liveSuite } from './helpers/live-suite.ts';
+import { pgbouncer } from './helpers/pgbouncer.ts';
+import { slowClient } from './helpers/slow-client.ts';
+
+const { test, title, server, scene } = liveSuite();
+
+/** How often ownership has moved. */
+async function movesOf({ folder }: Workplace): Promise<number> {
+  const runs = join(folder, '.cutover/runs');
+  const [run] = await readdir(runs);
+  return (await readFile(join(runs, run!, 'journal.jsonl'), 'utf8')).split('"ownership-moved"').length;
+}
+
+test(title('several PgBouncers are all held before one is led elsewhere'), async (t) => {
+  const direct = new URL(server().url());
+  let name = '';
+  const second = await pgbouncer([`shop = host=127.0.0.1 port=${direct.port} dbname=template1`]);
+  t.teardown(() => second.stop());
+  const made = await scene(t, {
+    targets: (own, blue) => {
+      name = blue;
+      return [own, `pgbouncer: { admin: "\${SECOND_URL}", database: shop, file: ${second.file} }`];
+    },
+    sql: 'create table beside (id int primary key);',
+  });
+  await second.point('shop', `host=127.0.0.1 port=${direct.port} dbname=${name}`);
+  const env = { ...made.env, SECOND_URL: second.admin };
+  const { ledger, work, blue, green, pooler } = made;
+  ledger.start();
+  const written: number[] = [];
+  const client = await second.client('shop');
+  const over = new AbortController();
+  const writing = (async () => {
+    for (let id = 1; !over.signal.aborted; id += 1) {
+      await client.query('insert into beside values ($1)', [id]);
+      written.push(id);
+      await sleep(2);
+    }
+  })();
+  for (const [command, live] of [
+    [['run', 'playbook.yml'], green],
+    [['swap-back', '--yes'], blue],
+    [['switch', '--yes'], green],
+  ] as const) {
+    const { code, err } = await work.cutover(command, env);
+    t.is(code, 0, err);
+    for (const each of [pooler, second]) {
+      const [entry] = (await each.ask('SHOW DATABASES')).filter((row) => row['name'] === 'shop');
+      t.is(entry!['database'], live.name);
+      t.is(String(entry!['paused']), '0');
+    }
+  }
+  over.abort();
+  await writing;
+  // The second one dies while the first waits for a transaction, and right after ownership has moved: whatever becomes of
+  // it, the first must not stay paused, and both lead to where the run says.
+  for (const moment of ['paused', 'moved'] as const) {
+    const slow = await slowClient(pooler.url('shop'), moment === 'paused' ? 1.5 : 0.3);
+    const { done, child } = work.start(['swap-back', '--yes'], env);
+    const watch = await pooler.watch();
+    if (moment === 'paused') while (!(await watch.isPaused('shop')) && child.exitCode === null);
+    else {
+      const before = await movesOf(work);
+      while ((await movesOf(work)) === before && child.exitCode === null);
+    }
+    second.process.kill('SIGKILL');
+    const struck = await done;
+    t.false(await watch.isPaused('shop'), struck.err);
+    await watch.end();
+    await slow.end();
+    await second.start();
+    if (struck.code !== 0) {
+      const again = await work.cutover(['swap-back', '--yes'], env);
+      t.is(again.code, 0, `${moment}\n${struck.err}\n${again.err}`);
+    }
+    t.log(`killed when ${moment}: ended with ${struck.code}`);
+    for (const each of [pooler, second]) {
+      const [entry] = (await each.ask('SHOW DATABASES')).filter((row) => row['name'] === 'shop');
+      t.is(entry!['database'], blue.name, moment);
+    }
+    if (moment === 'paused') t.is((await work.cutover(['switch', '--yes'], env)).code, 0);
+  }
+  t.deepEqual((await ledger.stop()).errors, []);
+  t.deepEqual(await ledger.problems(server(), blue.name), []);
+  const rows = await server().sql('select id from beside order by id', blue.name);
+  t.deepEqual(rows.map(({ id }) => id).slice(0, written.length), written);
+});
