@@ -43,6 +43,7 @@ const FAULTS: Readonly<
   'the sessions of the tool are killed': () => end(`application_name like 'cutover 2%'`),
   'blue’s server crashes': ({ blue: { server } }) => server.crash(),
   'green’s server crashes': ({ green: { server } }) => server.crash(),
+  'the admin connections are cut': async ({ admin }) => admin.cut(),
   'PgBouncer crashes': async ({ pooler }) => {
     pooler.process.kill('SIGKILL');
     await pooler.start();

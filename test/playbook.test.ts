@@ -104,7 +104,7 @@ switch:
     connect: 10_000,
     lock: 10_000,
     statement: 60_000,
-    steps: { clone: day, migrate: day, verify: day },
+    steps: { clone: day, migrate: day, sync: day, verify: day },
   });
   t.is(JSON.stringify(playbook.switch.longTransactions), '{"wait":10000,"then":"refuse"}');
   t.deepEqual(playbook.expect, { renamed: {}, dropped: [], changed: [] });

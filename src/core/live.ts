@@ -119,7 +119,9 @@ export interface Live {
     long: LongTransactions,
     control: WorkControl,
   ): Promise<Passage>;
-  /** Lets clients into `to`, and marks `from` as the previous copy: from here on there is only the way forward. */
+  /** Marks `from` as the previous copy, which putting back takes away again. Repeatable. */
+  setAside(way: Way): Promise<void>;
+  /** Lets clients into `to`: from here on there is only the way forward. */
   open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void>;
   /** Puts an attempt back, first half: lets clients into `from` again. Repeatable. */
   reopen(way: Way): Promise<void>;

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import { workplace, type Workplace } from './cli.ts';
+import { cuttable, type Cuttable } from './cuttable.ts';
 import { Ledger, LEDGER_SCHEMA } from './ledger.ts';
 import { pgbouncer, type Pooler } from './pgbouncer.ts';
 import type { TestServer } from './postgres.ts';
@@ -20,6 +21,8 @@ export interface LiveScene {
   readonly work: Workplace;
   readonly env: Record<string, string>;
   readonly pooler: Pooler;
+  /** The way to PgBouncer's admin console that the tool takes. */
+  readonly admin: Cuttable;
   readonly blue: { readonly server: TestServer; readonly name: string };
   readonly green: { readonly server: TestServer; readonly name: string };
   readonly ledger: Ledger;
@@ -80,7 +83,12 @@ switch:
   targets:
 ${(targets?.(own, name) ?? [own]).map((line) => `    - ${line}\n`).join('')}${lines}`,
   );
-  const env = { DATABASE_URL: from.url(name), GREEN_URL: to.url(green), ADMIN_URL: pooler.admin };
+  const admin = await cuttable(t, pooler.port);
+  const env = {
+    DATABASE_URL: from.url(name),
+    GREEN_URL: to.url(green),
+    ADMIN_URL: admin.through(pooler.admin),
+  };
   const ledger = new Ledger(pooler.url('shop'), { perSecond });
   // A test that failed has not stopped it.
   t.teardown(() => ledger.stop());
@@ -88,6 +96,7 @@ ${(targets?.(own, name) ?? [own]).map((line) => `    - ${line}\n`).join('')}${li
     work,
     env,
     pooler,
+    admin,
     blue: { server: from, name },
     green: { server: to, name: green },
     ledger,

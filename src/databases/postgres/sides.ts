@@ -2,7 +2,7 @@ import { RefusedError, StepError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import type { Access } from './access.ts';
 import type { Connection } from './connection.ts';
-import { findByName, findByOids, type Found } from './copy/copy.ts';
+import { findByName, findByOid, type Found } from './copy/copy.ts';
 import { KeptConnection } from './kept-connection.ts';
 
 interface Hand {
@@ -66,19 +66,15 @@ export class Sides {
 
   async find(side: Side): Promise<Found | undefined> {
     const oid = this.#oids.get(side);
-    return oid === undefined ? undefined : (await findByOids(await this.admin(side), [oid]))[0];
+    return oid === undefined ? undefined : findByOid(await this.admin(side), oid);
   }
 
   async found(side: Side): Promise<Found> {
-    return (await this.find(side)) ?? gone(side);
-  }
-
-  /** Both, where they are on one server in one question. */
-  async bothFound(): Promise<Readonly<Record<Side, Found>>> {
-    const [blue, green] = this.together
-      ? await findByOids(await this.admin('blue'), [this.#oids.get('blue'), this.#oids.get('green')])
-      : await Promise.all([this.find('blue'), this.find('green')]);
-    return { blue: blue ?? gone('blue'), green: green ?? gone('green') };
+    const found = await this.find(side);
+    if (found) return found;
+    throw new StepError(`${side}'s database is not on the server any more`, {
+      hint: 'has somebody dropped it?',
+    });
   }
 
   /** Size of a side's database. */
@@ -152,10 +148,4 @@ export class Sides {
     await this.letGo('green');
     for (const server of this.servers) await server.end();
   }
-}
-
-function gone(side: Side): never {
-  throw new StepError(`${side}'s database is not on the server any more`, {
-    hint: 'has somebody dropped it?',
-  });
 }

@@ -3,7 +3,8 @@ import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
-import { flipTogether, takesClients } from '../../steps/shared/swap.ts';
+import { takesClients } from '../../steps/shared/swap.ts';
+import { moveTargets } from '../../steps/shared/swap-live.ts';
 import { contextOf, type Execution } from '../engine/execution.ts';
 import { liveSide } from '../engine/live.ts';
 import type { Reopened } from '../reopen.ts';
@@ -27,7 +28,7 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     const sides = { blue: await database.state('blue'), green: await database.state('green') };
     if (!takesClients(sides[to])) {
       if (!isUntouched(sides, closed)) return false;
-      await flipTogether(context, way.from, way.to);
+      await moveTargets(context, way);
       await database.live.open(way, plan.live.follow, plan.blue.comment);
     }
     return releaseClients(context);

@@ -137,6 +137,20 @@ async function backToBefore(context: StepContext, way: Way, cause: unknown): Pro
   }
 }
 
+/** All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. */
+export async function moveTargets(context: StepContext, way: Way, passage?: Passage): Promise<void> {
+  const { live } = context.database;
+  const flipping = (): Promise<void> => flipTogether(context, way.from, way.to);
+  if (context.plan.renames) {
+    await passage?.leave();
+    await flipping();
+    return live.setAside(way);
+  }
+  // Putting back must not overtake either of them.
+  const both = await Promise.allSettled([flipping(), live.setAside(way)]);
+  for (const each of both) if (each.status === 'rejected') throw each.reason as Error;
+}
+
 /** What follows the commit point; `passage` is there when the same process has come this far. */
 async function flip(
   context: StepContext,
@@ -147,8 +161,7 @@ async function flip(
   const { database, plan } = context;
   const { from, to } = way;
   try {
-    if (plan.renames) await passage?.leave();
-    await flipTogether(context, from, to);
+    await moveTargets(context, way, passage);
     await database.live.open(way, livePlan(context).follow, plan.blue.comment);
   } catch (cause) {
     if (!(await isOpen(context, to, cause))) {

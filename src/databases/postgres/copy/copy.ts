@@ -25,23 +25,17 @@ const FIND = `select oid::int8::float8 as oid, datname as name, datallowconn as 
   (select spcname from pg_tablespace t where t.oid = dattablespace) as tablespace,
   shobj_description(oid, 'pg_database') as comment from pg_database where `;
 
-async function findBy(admin: Connection, condition: string, value: unknown): Promise<Found[]> {
-  const rows = await admin.prepared<Omit<Found, 'comment'> & { comment: string | null }>(FIND + condition, [
+async function findBy(admin: Connection, condition: string, value: unknown): Promise<Found | undefined> {
+  const [row] = await admin.prepared<Omit<Found, 'comment'> & { comment: string | null }>(FIND + condition, [
     value,
   ]);
-  return rows.map((row) => ({ ...row, comment: row.comment ?? undefined }));
+  return row && { ...row, comment: row.comment ?? undefined };
 }
 
-/** In the order of the object ids; undefined for one that is not there. */
-export async function findByOids(
-  admin: Connection,
-  oids: readonly (number | undefined)[],
-): Promise<(Found | undefined)[]> {
-  const found = await findBy(admin, 'oid = any($1)', oids);
-  return oids.map((oid) => found.find((each) => each.oid === oid));
-}
-export const findByName = async (admin: Connection, name: string): Promise<Found | undefined> =>
-  (await findBy(admin, 'datname = $1', name))[0];
+export const findByOid = (admin: Connection, oid: number): Promise<Found | undefined> =>
+  findBy(admin, 'oid = $1', oid);
+export const findByName = (admin: Connection, name: string): Promise<Found | undefined> =>
+  findBy(admin, 'datname = $1', name);
 
 /** Finds the copy of a run by its mark, or by the name that only a run's unfinished copy has. */
 export async function findCopy(admin: Connection, run: string, interim: string): Promise<Found | undefined> {

@@ -26,21 +26,21 @@ export class Turning {
     this.run = run;
   }
 
-  async open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void> {
-    const { [way.from]: from, [way.to]: to } = await this.sides.bothFound();
+  async setAside(way: Way): Promise<void> {
+    const { name } = await this.sides.found(way.from);
     const mark = formatMark({ run: this.run, as: 'previous' });
-    const previous = `COMMENT ON DATABASE ${quoteIdentifier(from.name)} IS ${quoteLiteral(mark)}`;
-    const opened = [
-      `COMMENT ON DATABASE ${quoteIdentifier(to.name)} IS ${comment === undefined ? 'NULL' : quoteLiteral(comment)}`,
-      limitStatement(to.name, plan.connectionLimit),
-    ].join('; ');
+    const admin = await this.sides.admin(way.from);
+    await admin.query(`COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${quoteLiteral(mark)}`);
+  }
+
+  async open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void> {
+    const { name } = await this.sides.found(way.to);
+    const admin = await this.sides.admin(way.to);
     // One text is one transaction.
-    if (this.sides.together) {
-      await (await this.sides.admin(way.to)).query(`${previous}; ${opened}`);
-    } else {
-      await (await this.sides.admin(way.from)).query(previous);
-      await (await this.sides.admin(way.to)).query(opened);
-    }
+    await admin.query(
+      `COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${comment === undefined ? 'NULL' : quoteLiteral(comment)};
+       ${limitStatement(name, plan.connectionLimit)}`,
+    );
   }
 
   async reopen(way: Way): Promise<void> {

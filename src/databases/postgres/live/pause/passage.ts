@@ -14,6 +14,8 @@ import { shut, warmUp } from './shut.ts';
 import { unfenceTables } from '../objects/standby.ts';
 import { findSubscription, startFrom, type Subscription } from '../objects/subscription.ts';
 
+/** A server that has said nothing for this long beyond the pause is not waited for any more. */
+const SILENCE_MS = 500;
 /** A lock on the database's own row is tried for this long, and then once more. */
 const LOCK_MS = 100;
 
@@ -26,9 +28,13 @@ interface Prepared {
   readonly long: LongTransactions;
 }
 
+/** In `from`, in `to`, and one more in each for what is done at the same time. */
+type Hands = Readonly<Record<'from' | 'to' | 'second' | 'third', Connection>>;
+
 /** A switch while clients write: what is done in the pause, with everything at hand that it takes. */
 export class LivePassage implements Passage {
   readonly #prepared: Prepared;
+  readonly #hands: Hands;
   /** Outside of both databases, for the pause alone. */
   readonly #admins: Readonly<Record<Side, Connection>>;
   readonly #found: Readonly<Record<Side, Found>>;
@@ -39,6 +45,7 @@ export class LivePassage implements Passage {
 
   private constructor(
     prepared: Prepared,
+    hands: Hands,
     admins: Readonly<Record<Side, Connection>>,
     found: Readonly<Record<Side, Found>>,
     sequences: Sequences,
@@ -46,6 +53,7 @@ export class LivePassage implements Passage {
     back: Subscription,
   ) {
     this.#prepared = prepared;
+    this.#hands = hands;
     this.#admins = admins;
     this.#found = found;
     this.#sequences = sequences;
@@ -57,10 +65,16 @@ export class LivePassage implements Passage {
   static async prepare(prepared: Prepared): Promise<LivePassage> {
     const { sides, run, way } = prepared;
     const { from, to } = way;
-    const [source, drain] = [await sides.hand(from), await sides.hand(to)];
     // Connections are opened here: later nobody gets in. What they will execute is executed once.
+    const hands: Hands = {
+      from: await sides.hand(from),
+      to: await sides.hand(to),
+      second: await sides.secondHand(to),
+      third: await sides.secondHand(from),
+    };
+    const [source, drain] = [hands.from, hands.to];
     const sequences = await Sequences.between(source, drain);
-    await sequences.carry(source, await sides.secondHand(to));
+    await sequences.carry(source, hands.second);
     const forward = await findSubscription(drain, wayName(run, way));
     const back = await findSubscription(source, wayName(run, { to: from }));
     if (!forward || !back)
@@ -69,6 +83,7 @@ export class LivePassage implements Passage {
     const found = { blue: await sides.found('blue'), green: await sides.found('green') };
     const passage = new LivePassage(
       prepared,
+      hands,
       admins as Record<Side, Connection>,
       found,
       sequences,
@@ -76,7 +91,7 @@ export class LivePassage implements Passage {
       back,
     );
     try {
-      await passage.#refuseDdl(await sides.secondHand(from));
+      await passage.#refuseDdl(hands.third);
       await warmUp({ admin: passage.#admins[from] });
       await passage.#close(to, performance.now() + 5000, 'end');
       await unfenceTables(drain);
@@ -93,17 +108,11 @@ export class LivePassage implements Passage {
   }
 
   async drain(deadline: number): Promise<void> {
-    const { sides, way } = this.#prepared;
-    const [from, to] = [await sides.hand(way.from), await sides.hand(way.to)];
-    const [second, third] = [await sides.secondHand(way.to), await sides.secondHand(way.from)];
-    const hands = { from, to, second, third };
-    await within(deadline, Object.values(hands), () => this.#drain(deadline, hands));
+    await within(deadline, Object.values(this.#hands), () => this.#drain(deadline));
   }
 
-  async #drain(
-    deadline: number,
-    { from, to, second, third }: Readonly<Record<'from' | 'to' | 'second' | 'third', Connection>>,
-  ): Promise<void> {
+  async #drain(deadline: number): Promise<void> {
+    const { from, to, second, third } = this.#hands;
     const lsn = await mark(from, this.#prepared.way.from);
     const arriving = async (): Promise<void> => {
       const here = await arrived(to, this.#forward, lsn, deadline);
@@ -161,7 +170,8 @@ async function within(
   work: () => Promise<void>,
 ): Promise<void> {
   const limits = connections.map(({ limit }) => limit);
-  for (const connection of connections) connection.limit = Math.max(1, deadline - performance.now());
+  for (const connection of connections)
+    connection.limit = Math.max(0, deadline - performance.now()) + SILENCE_MS;
   try {
     await work();
   } finally {
