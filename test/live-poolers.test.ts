@@ -89,3 +89,29 @@ test(title('several PgBouncers are all held before one is led elsewhere'), async
   const rows = await server().sql('select id from beside order by id', blue.name);
   t.deepEqual(rows.map(({ id }) => id).slice(0, written.length), written);
 });
+
+test(title('a PgBouncer that dies right after clients went on is no failure of the run'), async (t) => {
+  const { pooler, work, blue, green, ...made } = await scene(t);
+  // Not by the way that can be cut: who is away refuses.
+  const env = { ...made.env, ADMIN_URL: pooler.admin };
+  const watch = await pooler.watch();
+  const { done, child } = work.start(['run', 'playbook.yml'], env);
+  const moved = async (): Promise<boolean> => (await movesOf(work).catch(() => 0)) > 1;
+  while (!(await moved()) && child.exitCode === null);
+  while (await watch.isPaused('shop'));
+  // What the pause altered is put back after a second.
+  await sleep(200);
+  pooler.process.kill('SIGKILL');
+  await watch.end();
+  const { code, err } = await done;
+  t.is(code, 0, err);
+  t.regex(err, /could not be tidied up after the pause/);
+  await pooler.start();
+  const back = await work.cutover(['swap-back', '--yes'], env);
+  t.is(back.code, 0, back.err);
+  t.is((await work.cutover(['retire', '--confirm', green.name], env)).code, 0);
+  t.deepEqual(
+    await server().sql(`select slot_name from pg_replication_slots where database = '${blue.name}'`),
+    [],
+  );
+});

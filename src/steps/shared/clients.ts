@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/errors.ts';
 import type { StepContext } from '../../core/step.ts';
 import type { Hold } from '../../core/target.ts';
 import { allOrNone } from '../../util/all-or-none.ts';
@@ -31,11 +32,16 @@ export async function releaseClients(context: Targets): Promise<boolean> {
   return released.some((each) => each.status === 'fulfilled' && each.value);
 }
 
-/** After `releaseClients`: waits until nothing of the pause is left, in targets either. */
+/**
+ * After `releaseClients`: waits until nothing of the pause is left, in targets either. Clients go on by then and the run is
+ * what it is, so that what cannot be tidied is only told.
+ */
 export async function tidyTargets(context: Targets): Promise<void> {
-  for (const { target } of context.targets) {
-    await target.unstage?.();
-    await target.hold?.tidy();
+  for (const { name, target } of context.targets) {
+    const tidied = await Promise.allSettled([target.unstage?.(), target.hold?.tidy()]);
+    for (const each of tidied)
+      if (each.status === 'rejected')
+        process.emitWarning(`${name} could not be tidied up after the pause: ${messageOf(each.reason)}`);
   }
 }
 
