@@ -216,3 +216,35 @@ test(title('nobody writes to the previous copy while it is retired'), async (t) 
     t.deepEqual(await from.sql('select slot_name from pg_replication_slots'), []);
   },
 );
+
+for (const killed of [false, true])
+  test(
+    title(
+      `a server that is away in the pause${killed ? ', and the tool is killed' : ''}: clients go on by themselves when it is back`,
+    ),
+    async (t) => {
+      const on = await testServer(18, LIVE_SETTINGS);
+      t.teardown(() => on.stop());
+      const { cutover, pooler, work, env, green } = await scene(t, { from: on, to: on });
+      t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+      const slow = await slowClient(pooler.url('shop'), 1);
+      const watch = await pooler.watch();
+      const { done, child } = work.start(['swap-back', '--yes'], env);
+      while (!(await watch.isPaused('shop')) && child.exitCode === null);
+      const crashed = on.crash(killed ? 5000 : 10_000);
+      if (killed) child.kill('SIGKILL');
+      const { code, err } = await done;
+      t.not(code, 0, err);
+      if (killed) t.true(await watch.isPaused('shop'), err);
+      await crashed;
+      await until('clients to go on', async () => !(await watch.isPaused('shop')));
+      await slow.end().catch(() => undefined);
+      await watch.end();
+      t.is((await on.sql('select 1 as one', green.name)).length, 1);
+      const client = await pooler.client('shop');
+      t.is((await client.query('select current_database() as name')).rows[0].name, green.name);
+      await client.end();
+      const back = await cutover(['swap-back', '--yes']);
+      t.is(back.code, 0, back.err);
+    },
+  );

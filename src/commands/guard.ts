@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
+import type { JournalStore } from '../journal/journal.ts';
+import type { Surroundings } from '../run/open.ts';
 import { letGo } from '../run/recover/guard.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { LineScreen } from '../run/screen/lines.ts';
@@ -6,7 +9,10 @@ import { SAFE } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-const PHASES = ['running', 'unwinding', 'completed', 'swapping back', 'swapped back'] as const;
+const PHASES = ['running', 'unwinding', 'stuck', 'completed', 'swapping back', 'swapped back'] as const;
+/** A server that is away may come back: PgBouncer itself lets clients wait for two minutes. */
+const PATIENCE_MS = 100_000;
+const RETRY_MS = 1000;
 
 /** Waits until whoever started it says that all is well, or is gone; then clients that are held go on. */
 export async function run(
@@ -21,20 +27,27 @@ export async function run(
   if (said.includes(SAFE)) return EXIT.done;
   return withStore(options, async (store) => {
     const { run: id } = await chooseRun(store, named);
-    try {
-      const reopened = await reopen(store, id, PHASES, around);
+    for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(RETRY_MS)) {
       try {
-        await letGo(
-          reopened,
-          executionOf(reopened, new LineScreen(() => undefined), AbortSignal.timeout(60_000)),
-        );
-      } finally {
-        await reopened.end();
+        await attempt(store, id, around);
+        return EXIT.done;
+      } catch (error) {
+        // Somebody goes on with the run already, and lets them go on; with a cause, a server could not be asked.
+        if (error instanceof RefusedError && error.cause === undefined) return EXIT.done;
+        if (Date.now() > deadline) throw error;
       }
-    } catch (error) {
-      // Somebody goes on with the run already, and lets them go on.
-      if (!(error instanceof RefusedError)) throw error;
     }
-    return EXIT.done;
   });
+}
+
+async function attempt(store: JournalStore, run: string, around: Surroundings): Promise<void> {
+  const reopened = await reopen(store, run, PHASES, around);
+  try {
+    await letGo(
+      reopened,
+      executionOf(reopened, new LineScreen(() => undefined), AbortSignal.timeout(60_000)),
+    );
+  } finally {
+    await reopened.end();
+  }
 }

@@ -77,6 +77,9 @@ export class DifferencesError extends CutoverError {
 /** A target's file is as it should be, and nobody runs who reads it: whoever starts next finds it so. */
 export class AwayError extends StepError {}
 
+/** An attempt that could not be put back: clients may still be held. */
+export class NotPutBack extends StepError {}
+
 /** What is live, or what is left, could not be settled. Never retried, never undone: a person must look. */
 export class StuckError extends CutoverError {
   override readonly exit = EXIT.stuck;

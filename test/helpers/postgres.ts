@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -44,8 +45,8 @@ export interface TestServer {
   connect(database?: string): Promise<Client>;
   /** Runs one SQL text and gives its rows. */
   sql<R extends QueryResultRow = Record<string, string>>(text: string, database?: string): Promise<R[]>;
-  /** Stops the server at once, as a crash does, and starts it again. */
-  crash(): Promise<void>;
+  /** Stops the server at once, as a crash does, and starts it again after a while. */
+  crash(awayMs?: number): Promise<void>;
   /** Makes an empty database with a name nobody has, and gives the name. */
   database(prefix?: string): Promise<string>;
   stop(): Promise<void>;
@@ -79,10 +80,11 @@ function serverOn(first: Cluster, home: string, options: ClusterOptions): TestSe
     get cluster() {
       return cluster;
     },
-    async crash() {
+    async crash(awayMs = 0) {
       const { pid, folder } = cluster;
       process.kill(pid, 'SIGQUIT');
       await until('the end of the server', () => !isRunning(pid));
+      await sleep(awayMs);
       cluster = await startCluster({ ...options, home: folder });
     },
     url: (database = 'postgres') => cluster.url(database),

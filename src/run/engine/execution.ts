@@ -1,4 +1,4 @@
-import { messageOf } from '../../core/errors.ts';
+import { messageOf, NotPutBack, StuckError } from '../../core/errors.ts';
 import type { Event, EventBody } from '../../core/event.ts';
 import type { Plan, PlannedStep } from '../../core/plan.ts';
 import type { Side } from '../../core/side.ts';
@@ -125,9 +125,13 @@ export function contextOf(
     async guarded(work) {
       const guard = await execution.guard?.();
       try {
-        return await work();
-      } finally {
+        const result = await work();
         guard?.release();
+        return result;
+      } catch (error) {
+        // Clients may still be held: when this process ends, the guard does what it can.
+        if (!(error instanceof StuckError || error instanceof NotPutBack)) guard?.release();
+        throw error;
       }
     },
     async retrying(attempt, waitMs, error) {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, StepError } from '../../core/errors.ts';
+import { messageOf, NotPutBack, StepError } from '../../core/errors.ts';
 import type { Passage, Way } from '../../core/live.ts';
 import { other, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
@@ -111,9 +111,6 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
     throw pause.calledOff(cause) ?? cause;
   }
 }
-
-/** An attempt that could not be put back: clients may still be held. */
-export class NotPutBack extends StepError {}
 
 const PUT_BACK_TRIES = 8;
 
