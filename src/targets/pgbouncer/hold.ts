@@ -155,6 +155,7 @@ export class PgbouncerHold implements Hold {
   }
 
   async end(): Promise<void> {
+    // `tidy` has told it; whoever comes next finds the 0 and puts it back.
     await this.#tidying?.catch(() => undefined);
     for (const console of this.#spare) await console.end();
     this.#spare = [];
