@@ -1,13 +1,15 @@
-// How long clients are held by a switch and a swap back while they write, beside a bare PAUSE – RELOAD – RESUME and
-// the clients' own noise: npm run bench:switch [-- --rounds 10]
+// How long clients are held by a switch and a swap back while they write, beside a bare PAUSE – RELOAD – RESUME onto
+// another database, without any sync, and the clients' own noise: npm run bench:switch [-- --rounds 10]
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { readText, stageFile } from '../src/util/atomic-file.ts';
+import { stageFile } from '../src/util/atomic-file.ts';
 import { Console } from '../src/targets/pgbouncer/console.ts';
 import { pgbouncer as driver } from '../src/targets/pgbouncer.ts';
+import { Ledger, LEDGER_SCHEMA } from '../test/helpers/ledger.ts';
 import { LIVE_SETTINGS, liveScene, type LiveScene } from '../test/helpers/live-scene.ts';
+import { pgbouncer, type Pooler } from '../test/helpers/pgbouncer.ts';
 import { testServer, type TestServer } from '../test/helpers/postgres.ts';
 
 const GOALS = { median_ms: 45, times_bare: 1.5, largest_ms: 120, errors: 0, lost: 0 };
@@ -37,8 +39,10 @@ interface Measured {
 }
 
 const measured: Measured[] = [];
-const blue15 = await testServer(15, LIVE_SETTINGS);
-const both18 = await testServer(18, LIVE_SETTINGS);
+// A production server's, as far as the test servers have something else.
+const SETTINGS = { ...LIVE_SETTINGS, fsync: 'on' };
+const blue15 = await testServer(15, SETTINGS);
+const both18 = await testServer(18, SETTINGS);
 try {
   for (const [pair, from, to] of [
     ['one server, 18', both18, both18],
@@ -66,7 +70,21 @@ function largest(list: readonly { at: number; ms: number }[], marks: readonly { 
   return marks.map((mark) => Math.max(0, ...list.filter(({ at }) => near(at, [mark])).map(({ ms }) => ms)));
 }
 
-/** One run of the tool, then swaps back and forth with a bare pause after each. */
+interface Seen {
+  readonly at: number;
+  readonly ms: number;
+}
+
+/** For how long nobody was acknowledged, around each of the marks. */
+function pausesAround(marks: readonly { at: number }[], latencies: readonly Seen[]): number[] {
+  const acknowledged = latencies.map(({ at, ms }) => at + ms).toSorted((a, b) => a - b);
+  return marks.map((mark) => {
+    const times = acknowledged.filter((at) => near(at, [mark]));
+    return Math.max(...times.map((at, index) => at - (times[index - 1] ?? at)));
+  });
+}
+
+/** One run of the tool, then swaps back and forth; half of the bare ones before it, half of them after it. */
 async function measure(
   pair: string,
   load: string,
@@ -74,37 +92,30 @@ async function measure(
   to: TestServer,
   perSecond: number,
 ): Promise<Measured> {
+  const bare = await barePauses(from, to, perSecond);
   const scene = await liveScene({ teardown: (end) => void teardowns.push(end) }, { from, to, perSecond });
   const { ledger } = scene;
   ledger.start();
   const started = performance.now();
   await must(scene, ['run', 'playbook.yml']);
   const swaps: { at: number }[] = [];
-  const bare: { at: number }[] = [];
   for (let round = 0; round < rounds; round += 1) {
     for (const command of ['swap-back', 'switch']) {
       await must(scene, [command, '--yes']);
       swaps.push({ at: await movedAt(scene) });
-      await sleep(1500);
-      bare.push(await barePause(scene));
-      await sleep(1500);
+      await sleep(3000);
     }
   }
   const { errors, latencies } = await ledger.stop();
   const seconds = (performance.now() - started) / 1000;
-  const acknowledged = latencies.map(({ at, ms }) => ({ at: at + ms })).toSorted((a, b) => a.at - b.at);
-  const gaps = (marks: readonly { at: number }[]): number[] =>
-    marks.map((mark) => {
-      const times = acknowledged.filter(({ at }) => near(at, [mark]));
-      return Math.max(...times.map(({ at }, index) => at - (times[index - 1]?.at ?? at)));
-    });
-  const quietMarks = bare.map(({ at }) => ({ at: at + 1000 }));
+  // Between two swaps, before the next one's process starts.
+  const quietMarks = swaps.map(({ at }) => ({ at: at + 2000 }));
   return {
     pair,
     load,
     held: await heldTimes(scene),
-    pauses: gaps(swaps),
-    bare: gaps(bare),
+    pauses: pausesAround(swaps, latencies),
+    bare: [...bare, ...(await barePauses(from, to, perSecond))],
     inSwitch: largest(latencies, swaps),
     quiet: largest(latencies, quietMarks),
     errors: errors.length,
@@ -118,10 +129,36 @@ async function must(scene: LiveScene, args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`cutover ${args.join(' ')} ended with ${code}\n${err}`);
 }
 
-/** PAUSE, a file replaced, RELOAD, RESUME on the same PgBouncer under the same load, and nothing else. */
-async function barePause({ pooler }: LiveScene): Promise<{ at: number }> {
+/** A switch as it is made by hand, where nothing follows anything: the same load, onto the other database and back. */
+async function barePauses(from: TestServer, to: TestServer, perSecond: number): Promise<number[]> {
+  const places: string[] = [];
+  for (const server of [from, to]) {
+    const name = await server.database('plain');
+    await server.sql(
+      `${LEDGER_SCHEMA} grant all on all tables in schema public to app; grant all on all sequences in schema public to app`,
+      name,
+    );
+    places.push(`host=127.0.0.1 port=${new URL(server.url()).port} dbname=${name}`);
+  }
+  const pooler = await pgbouncer([`plain = ${places[0]}`]);
+  const ledger = new Ledger(pooler.url('plain'), { perSecond });
+  ledger.start();
+  const marks: { at: number }[] = [];
+  teardowns.push(() => pooler.stop());
+  await sleep(3000);
+  for (let round = 0; round < rounds; round += 1) {
+    marks.push(await barePause(pooler, places[(round + 1) % 2]!));
+    await sleep(1500);
+  }
+  const { errors, latencies } = await ledger.stop();
+  if (errors.length > 0) throw new Error(`a bare pause gave errors: ${errors[0]}`);
+  return pausesAround(marks, latencies);
+}
+
+/** PAUSE, a file replaced, RELOAD, RESUME, and nothing else; what can be done before it is done before it. */
+async function barePause(pooler: Pooler, place: string): Promise<{ at: number }> {
   const target = driver.open(
-    { admin: pooler.admin, database: 'shop', file: pooler.file },
+    { admin: pooler.admin, database: 'plain', file: pooler.file },
     {
       folder: '/',
       database: undefined as never,
@@ -133,7 +170,7 @@ async function barePause({ pooler }: LiveScene): Promise<{ at: number }> {
   );
   await target.hold!.ready();
   const console = await Console.open(pooler.admin);
-  const file = await stageFile(pooler.file, await readText(pooler.file));
+  const file = await stageFile(pooler.file, `[databases]\nplain = ${place}\n`);
   const at = performance.now();
   await target.hold!.pause(AbortSignal.timeout(5000));
   const { settled } = await file.commit();

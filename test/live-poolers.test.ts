@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workplace } from './helpers/cli.ts';
+import { cuttable } from './helpers/cuttable.ts';
 import { liveSuite } from './helpers/live-suite.ts';
 import { pgbouncer } from './helpers/pgbouncer.ts';
 import { slowClient } from './helpers/slow-client.ts';
@@ -115,3 +116,32 @@ test(title('a PgBouncer that dies right after clients went on is no failure of t
     [],
   );
 });
+
+for (const [at, command] of [
+  ['for the copy', ['run', 'playbook.yml']],
+  ['of a swap back', ['swap-back', '--yes']],
+] as const)
+  test(title(`a PgBouncer that dies at the RESUME ${at} and comes back is no failure`), async (t) => {
+    const { pooler, work, blue, green, ...made } = await scene(t);
+    let back: Promise<void> | undefined;
+    const admin = await cuttable(t, pooler.port, (words) => {
+      if (back || !words.includes('RESUME')) return;
+      pooler.process.kill('SIGKILL');
+      back = sleep(300).then(() => pooler.start());
+    });
+    const env = { ...made.env, ADMIN_URL: pooler.admin };
+    const struck = { ...env, ADMIN_URL: admin.through(pooler.admin) };
+    const [first, second] = command[0] === 'run' ? [struck, env] : [env, struck];
+    for (const [words, seen, live] of [
+      [['run', 'playbook.yml'], first, green],
+      [['swap-back', '--yes'], second, blue],
+    ] as const) {
+      const { code, err } = await work.cutover(words, seen);
+      await back;
+      t.is(code, 0, err);
+      const [entry] = (await pooler.ask('SHOW DATABASES')).filter((row) => row['name'] === 'shop');
+      t.is(entry!['database'], live.name);
+      t.is(String(entry!['paused']), '0');
+    }
+    t.truthy(back, 'there was a RESUME');
+  });

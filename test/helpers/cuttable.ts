@@ -9,7 +9,12 @@ export interface Cuttable {
   cut(): void;
 }
 
-export async function cuttable(t: Pick<ExecutionContext, 'teardown'>, port: number): Promise<Cuttable> {
+/** `heard` gets what clients say on it, after it was passed on. */
+export async function cuttable(
+  t: Pick<ExecutionContext, 'teardown'>,
+  port: number,
+  heard: (words: string) => void = () => undefined,
+): Promise<Cuttable> {
   const open = new Set<Socket>();
   const proxy = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');
@@ -25,6 +30,7 @@ export async function cuttable(t: Pick<ExecutionContext, 'teardown'>, port: numb
       });
       one.pipe(other);
     }
+    client.on('data', (words) => heard(words.toString('latin1')));
   }).listen(0, '127.0.0.1');
   await once(proxy, 'listening');
   const cut = (): void => {

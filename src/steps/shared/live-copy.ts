@@ -5,6 +5,7 @@ import { formatDuration } from '../../util/units.ts';
 import { byTemplate } from './by-template.ts';
 import { controlOf } from './control.ts';
 import { holdClients, letClientsOn, readyToHold, tidyTargets } from './clients.ts';
+import { insist } from './insist.ts';
 import { livePlan } from './live-plan.ts';
 
 /** What the clone leaves for later steps. */
@@ -42,7 +43,7 @@ async function holding(context: StepContext, plan: ClonePlan): Promise<LiveCopyO
     try {
       made = await copyInPause(context, plan);
     } finally {
-      await letClientsOn(context);
+      await insist(() => letClientsOn(context), 'clients were held for the copy, and could not be let go on');
     }
     const heldMs = performance.now() - started;
     await tidyTargets(context);

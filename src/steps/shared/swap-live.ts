@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, NotPutBack, StepError } from '../../core/errors.ts';
+import { messageOf, StepError } from '../../core/errors.ts';
 import type { Passage, Way } from '../../core/live.ts';
 import { other, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
@@ -7,6 +7,7 @@ import { catchUp } from '../sync.ts';
 import { holdClients, readyToHold, releaseClients, tidyTargets } from './clients.ts';
 import { controlOf } from './control.ts';
 import { refuseDrift } from './drift.ts';
+import { insist } from './insist.ts';
 import { livePlan } from './live-plan.ts';
 import { CalledOff, Pause } from './pause.ts';
 import { closedSides } from './proof.ts';
@@ -112,26 +113,16 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
   }
 }
 
-const PUT_BACK_TRIES = 8;
-
-/** Clients first, everything else after them. What broke the attempt may have broken our connections: they are opened anew. */
+/** Clients first, everything else after them. */
 async function backToBefore(context: StepContext, way: Way, cause: unknown): Promise<void> {
   const { live } = context.database;
-  for (let tries = 1; ; tries += 1) {
-    try {
-      await live.reopen(way);
-      const [released] = await Promise.allSettled([releaseClients(context)]);
-      await live.stepBack(way);
-      if (released.status === 'rejected') throw released.reason as Error;
-      return;
-    } catch (second) {
-      if (tries === PUT_BACK_TRIES)
-        throw new NotPutBack(`${messageOf(cause)}; and putting it back failed: ${messageOf(second)}`, {
-          cause,
-        });
-      await sleep(tries * 100);
-    }
-  }
+  const back = async (): Promise<void> => {
+    await live.reopen(way);
+    const [released] = await Promise.allSettled([releaseClients(context)]);
+    await live.stepBack(way);
+    if (released.status === 'rejected') throw released.reason as Error;
+  };
+  await insist(back, `${messageOf(cause)}; and putting it back failed`, cause);
 }
 
 /** All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. */
@@ -170,6 +161,6 @@ async function flip(
       });
     }
   }
-  await releaseClients(context);
+  await insist(() => releaseClients(context), `${to} is live, and clients could not be let go on`);
   return { ms: performance.now() - started };
 }
