@@ -8,7 +8,7 @@ import { stageFile } from '../src/util/atomic-file.ts';
 import { Console } from '../src/targets/pgbouncer/console.ts';
 import { pgbouncer as driver } from '../src/targets/pgbouncer.ts';
 import { Ledger, LEDGER_SCHEMA } from '../test/helpers/ledger.ts';
-import { LIVE_SETTINGS, liveScene, type LiveScene } from '../test/helpers/live-scene.ts';
+import { APP_ROLE, LIVE_SETTINGS, liveScene, type LiveScene } from '../test/helpers/live-scene.ts';
 import { pgbouncer, type Pooler } from '../test/helpers/pgbouncer.ts';
 import { testServer, type TestServer } from '../test/helpers/postgres.ts';
 
@@ -133,6 +133,7 @@ async function must(scene: LiveScene, args: readonly string[]): Promise<void> {
 async function barePauses(from: TestServer, to: TestServer, perSecond: number): Promise<number[]> {
   const places: string[] = [];
   for (const server of [from, to]) {
+    await server.sql(APP_ROLE);
     const name = await server.database('plain');
     await server.sql(
       `${LEDGER_SCHEMA} grant all on all tables in schema public to app; grant all on all sequences in schema public to app`,

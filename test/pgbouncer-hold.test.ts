@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
+import { Ledger, LEDGER_SCHEMA } from './helpers/ledger.ts';
 import { NEEDS_PGBOUNCER, type Pooler } from './helpers/pgbouncer.ts';
 import { line, openTarget, pgbouncerTarget, type Subject } from './helpers/pgbouncer-target.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
@@ -19,15 +20,16 @@ const subject = (
   t: ExecutionContext,
   lines: readonly string[] = [line(server, 'shop', 'postgres')],
   settings: Record<string, string> = {},
-  more: { database?: string | string[] } = {},
+  more: { database?: string | string[]; blue?: string } = {},
 ): Promise<Subject> => pgbouncerTarget(t, lines, settings, more);
 
 const paused = async (pooler: Pooler): Promise<string[]> =>
   (await pooler.ask('SHOW DATABASES'))
     .filter((row) => String(row['paused']) === '1')
     .map(({ name }) => name!);
-const loginRetry = async (pooler: Pooler): Promise<string> =>
-  (await pooler.ask('SHOW CONFIG')).find(({ key }) => key === 'server_login_retry')!['value']!;
+const setting = async (pooler: Pooler, name: string): Promise<string> =>
+  (await pooler.ask('SHOW CONFIG')).find(({ key }) => key === name)!['value']!;
+const loginRetry = (pooler: Pooler): Promise<string> => setting(pooler, 'server_login_retry');
 
 const never = new AbortController().signal;
 
@@ -158,9 +160,37 @@ real(`what a process that died has set is put back by the next one${NEEDS_PGBOUN
   await other.hold!.tidy();
   t.is(await loginRetry(pooler), '15');
   await pooler.ask('SET server_login_retry=0');
+  await pooler.ask('SET max_db_connections=1');
   const third = openTarget(pooler);
   await third.hold!.ready();
   t.is(await loginRetry(pooler), '15');
+  t.is(await setting(pooler, 'max_db_connections'), '0');
   await other.end!();
   await third.end!();
+});
+
+real(`no login is cut off where clients need new connections all the time${NEEDS_PGBOUNCER}`, async (t) => {
+  const database = await server.database('busy');
+  await server.sql(`${LEDGER_SCHEMA} grant all on all tables in schema public to app`, database);
+  // A login takes long enough to be caught in the middle; after every pause each client needs one.
+  const slow = ` connect_query='select pg_sleep(0.003)'`;
+  const { pooler, target } = await subject(
+    t,
+    [line(server, 'shop', database) + slow],
+    { max_db_connections: '50' },
+    { blue: database },
+  );
+  const ledger = new Ledger(pooler.url('shop'));
+  ledger.start();
+  await sleep(300);
+  for (let pauses = 0; pauses < 100; pauses += 1) {
+    await target.hold!.ready();
+    await target.hold!.pause(never);
+    t.is(await setting(pooler, 'max_db_connections'), '50');
+    await target.hold!.release();
+    await sleep(20);
+  }
+  const { errors, acknowledged } = await ledger.stop();
+  t.deepEqual(errors, []);
+  t.true(acknowledged > 100, `${acknowledged}`);
 });

@@ -157,6 +157,7 @@ class Pgbouncer implements Target {
       });
     }
     await console.ask('RELOAD');
+    this.hold.reloaded();
     for (const name of this.#entries) await this.#confirm(name, this.#file.pointing(next, name));
     await written?.settled;
   }

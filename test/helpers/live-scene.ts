@@ -15,7 +15,7 @@ export const LIVE_SETTINGS = {
 };
 
 /** An ordinary role, which both servers and PgBouncer know by one password. */
-const APP_ROLE = `do $$ begin create role app login password 'app-word'; exception when duplicate_object then end $$`;
+export const APP_ROLE = `do $$ begin create role app login password 'app-word'; exception when duplicate_object then end $$`;
 
 export interface LiveScene {
   readonly work: Workplace;

@@ -35,7 +35,7 @@ export async function pgbouncerTarget(
   t: ExecutionContext,
   lines: readonly string[],
   settings: Record<string, string> = {},
-  more: { database?: string | string[] } = {},
+  more: { database?: string | string[]; blue?: string } = {},
 ): Promise<Subject> {
   const pooler = await pgbouncer(lines, settings);
   const target = openTarget(pooler, more);

@@ -21,9 +21,10 @@ export class PgbouncerHold implements Hold {
   readonly #console: () => Promise<Console>;
   readonly #open: () => Promise<Console>;
   #spare: Console[] = [];
-  /** What `server_login_retry` was. */
-  #loginRetry: string | undefined;
+  /** What was set before the first pause. */
+  #before: { readonly loginRetry: string; readonly maxConnections: string } | undefined;
   #loginsAllowed = false;
+  #full = false;
   #tidying: Promise<void> | undefined;
   readonly #paused = new Set<string>();
 
@@ -35,16 +36,24 @@ export class PgbouncerHold implements Hold {
 
   async ready(): Promise<void> {
     if (await this.#isLeftOver()) await (await this.#console()).ask('RELOAD');
-    this.#loginRetry ??= await this.#readLoginRetry();
+    this.#before ??= await this.#readSettings();
     this.#spare = this.#spare.filter(({ lost }) => !lost);
     while (this.#spare.length < this.#entries.length) this.#spare.push(await this.#open());
   }
 
   async pause(signal: AbortSignal): Promise<void> {
-    await allOrNone(
-      this.#entries.map((name, index) => (either) => this.#pause(name, this.#spare[index], either)),
-      signal,
-    );
+    if (!this.#before) await this.ready();
+    // It also marks what a process leaves behind that dies from here on.
+    await this.#allowLogins();
+    try {
+      await this.#startNoLogins();
+      await allOrNone(
+        this.#entries.map((name, index) => (either) => this.#pause(name, this.#spare[index], either)),
+        signal,
+      );
+    } finally {
+      await this.#startLogins();
+    }
   }
 
   async #pause(name: string, spare: Console | undefined, signal: AbortSignal): Promise<void> {
@@ -56,7 +65,7 @@ export class PgbouncerHold implements Hold {
     try {
       await this.#noLogins(console, name, signal);
       this.#paused.add(name);
-      const paused = Promise.all([console.ask(`PAUSE ${quoteIdentifier(name)}`), this.#allowLogins()]);
+      const paused = console.ask(`PAUSE ${quoteIdentifier(name)}`);
       paused.catch(() => undefined);
       await Promise.race([paused, called]);
     } catch (error) {
@@ -69,10 +78,31 @@ export class PgbouncerHold implements Hold {
     }
   }
 
-  /** PAUSE may catch a login in the middle, and then no other one is tried for as long as this says. */
+  /** When a login fails, no other one is tried for as long as this says. */
   async #allowLogins(): Promise<void> {
     await (await this.#console()).ask('SET server_login_retry=0');
     this.#loginsAllowed = true;
+  }
+
+  /** RELOAD has taken back every SET. */
+  reloaded(): void {
+    this.#loginsAllowed = false;
+    this.#full = false;
+  }
+
+  /**
+   * Where a connection is open, none is opened besides it while the database counts as full: clients wait for those that are
+   * there. An entry whose line sets a maximum of its own is not reached by this.
+   */
+  async #startNoLogins(): Promise<void> {
+    this.#full = true;
+    await (await this.#console()).ask('SET max_db_connections=1');
+  }
+
+  async #startLogins(): Promise<void> {
+    if (!this.#full || this.#before === undefined) return;
+    await (await this.#console()).ask(`SET max_db_connections=${this.#before.maxConnections}`);
+    this.#full = false;
   }
 
   /** A PAUSE that is still on its way would come after the RESUME that takes it back. */
@@ -85,7 +115,7 @@ export class PgbouncerHold implements Hold {
 
   /**
    * A login that PAUSE cuts off counts as failed, and until the next one has succeeded PgBouncer turns away everybody
-   * who asks. None is begun while enough connections are there: the moment before is the one to take.
+   * who asks.
    */
   async #noLogins(console: Console, name: string, signal: AbortSignal): Promise<void> {
     for (;;) {
@@ -98,6 +128,7 @@ export class PgbouncerHold implements Hold {
 
   async release(): Promise<boolean> {
     const console = await this.#console();
+    await this.#startLogins();
     // One that stays paused keeps none of the others waiting.
     const released = await Promise.allSettled(this.#entries.map((name) => this.#release(console, name)));
     const held = released.some((each) => each.status === 'fulfilled' && each.value);
@@ -139,19 +170,18 @@ export class PgbouncerHold implements Hold {
     if (this.#paused.size > 0) return;
     this.#loginsAllowed = false;
     // Reading the files anew takes every SET back; needed only where a process died in between.
-    await console.ask(
-      this.#loginRetry === undefined ? 'RELOAD' : `SET server_login_retry=${this.#loginRetry}`,
-    );
+    await console.ask(this.#before ? `SET server_login_retry=${this.#before.loginRetry}` : 'RELOAD');
   }
 
   /** A process that died has left it at 0, which nobody else sets. */
   async #isLeftOver(): Promise<boolean> {
-    return this.#loginRetry === undefined && (await this.#readLoginRetry()) === '0';
+    return this.#before === undefined && (await this.#readSettings()).loginRetry === '0';
   }
 
-  async #readLoginRetry(): Promise<string | undefined> {
+  async #readSettings(): Promise<{ loginRetry: string; maxConnections: string }> {
     const config = await (await this.#console()).ask('SHOW CONFIG');
-    return config.find(({ key }) => key === 'server_login_retry')?.['value'] ?? undefined;
+    const valueOf = (name: string): string => config.find(({ key }) => key === name)?.['value'] ?? '';
+    return { loginRetry: valueOf('server_login_retry'), maxConnections: valueOf('max_db_connections') };
   }
 
   async end(): Promise<void> {
