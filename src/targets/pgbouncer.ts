@@ -159,6 +159,7 @@ class Pgbouncer implements Target {
     await console.ask('RELOAD');
     this.hold.reloaded();
     for (const name of this.#entries) await this.#confirm(name, this.#file.pointing(next, name));
+    this.hold.soon();
     await written?.settled;
   }
 

@@ -150,7 +150,9 @@ async function flip(
   const { from, to } = way;
   try {
     await moveTargets(context, way, passage);
-    await database.live.open(way, livePlan(context).follow, plan.blue.comment);
+    // This very process has looked at it in the pause.
+    const name = passage && !plan.renames ? plan.names[to] : undefined;
+    await database.live.open(way, livePlan(context).follow, plan.blue.comment, name);
   } catch (cause) {
     if (!(await isOpen(context, to, cause))) {
       await putBackOrStuck(context, from, to, cause);

@@ -24,6 +24,7 @@ export class PgbouncerHold implements Hold {
   /** What was set before the first pause. */
   #before: { readonly loginRetry: string; readonly maxConnections: string } | undefined;
   #loginsAllowed = false;
+  #allowing: Promise<void> | undefined;
   #full = false;
   #tidying: Promise<void> | undefined;
   readonly #paused = new Set<string>();
@@ -90,6 +91,14 @@ export class PgbouncerHold implements Hold {
     this.#full = false;
   }
 
+  /** `release` comes next: what it needs can be on its way meanwhile. */
+  soon(): void {
+    if (this.#paused.size === 0) return;
+    this.#allowing = this.#allowLogins();
+    // Whoever waits for it hears of its failure.
+    this.#allowing.catch(() => undefined);
+  }
+
   /**
    * Where a connection is open, none is opened besides it while the database counts as full: clients wait for those that are
    * there. An entry whose line sets a maximum of its own is not reached by this.
@@ -128,6 +137,9 @@ export class PgbouncerHold implements Hold {
 
   async release(): Promise<boolean> {
     const console = await this.#console();
+    const allowing = this.#allowing;
+    this.#allowing = undefined;
+    await allowing;
     await this.#startLogins();
     // One that stays paused keeps none of the others waiting.
     const released = await Promise.allSettled(this.#entries.map((name) => this.#release(console, name)));

@@ -33,8 +33,8 @@ export class Turning {
     await admin.query(`COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${quoteLiteral(mark)}`);
   }
 
-  async open(way: Way, plan: FollowPlan, comment: string | undefined): Promise<void> {
-    const { name } = await this.sides.found(way.to);
+  async open(way: Way, plan: FollowPlan, comment: string | undefined, known?: string): Promise<void> {
+    const name = known ?? (await this.sides.found(way.to)).name;
     const admin = await this.sides.admin(way.to);
     // One text is one transaction.
     await admin.query(

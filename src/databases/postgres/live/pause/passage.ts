@@ -74,7 +74,7 @@ export class LivePassage implements Passage {
     };
     const [source, drain] = [hands.from, hands.to];
     const sequences = await Sequences.between(source, drain);
-    await sequences.carry(source, hands.second);
+    await sequences.carry(hands.third, hands.second);
     const forward = await findSubscription(drain, wayName(run, way));
     const back = await findSubscription(source, wayName(run, { to: from }));
     if (!forward || !back)
@@ -113,14 +113,15 @@ export class LivePassage implements Passage {
 
   async #drain(deadline: number): Promise<void> {
     const { from, to, second, third } = this.#hands;
-    const lsn = await mark(from, this.#prepared.way.from);
+    // Nobody writes any more: sequences and the schema are what they will be.
     const arriving = async (): Promise<void> => {
+      const lsn = await mark(from, this.#prepared.way.from);
       const here = await arrived(to, this.#forward, lsn, deadline);
       if (here === undefined) throw new StepError('the last changes did not arrive within the pause');
       // Nothing of this is to come back: the way back begins behind it. Sequences are not replicated.
       await startFrom(from, this.#back, here);
     };
-    await Promise.all([arriving(), this.#sequences.carry(from, second), this.#refuseDdl(third)]);
+    await Promise.all([arriving(), this.#sequences.carry(third, second), this.#refuseDdl(third)]);
   }
 
   /** Whatever adds, drops or changes a column or a table writes here; TRUNCATE and VACUUM do not. */
