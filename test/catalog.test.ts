@@ -167,6 +167,7 @@ test.serial(
           columns: [{ name: 'id', type: 'integer', nullable: true, generated: false }],
           estimatedRows: 50,
           partitioned: true,
+          key: [],
         },
         {
           path: ['public', 'plain'],
@@ -178,8 +179,31 @@ test.serial(
           ],
           estimatedRows: 0,
           partitioned: false,
+          key: [],
         },
       ]);
     }
   },
 );
+
+test.serial('what tells the rows of a table apart', async (t) => {
+  for (const server of servers) {
+    const name = await server.database();
+    await server.sql(
+      `create table primary_first (a int unique not null, "b""b" int, c int, primary key (c, "b""b"));
+       create table unique_only (a int not null, b int not null, c text, unique (c), unique (a, b) include (c), unique (b) deferrable);
+       create table partial (a int not null); create unique index on partial (a) where a > 1;
+       create table expression (a int not null); create unique index on expression ((a + 1));
+       create table parts (a int, b int not null, primary key (b)) partition by range (b)`,
+      name,
+    );
+    const { tables } = await read(server, name);
+    t.deepEqual(Object.fromEntries(tables.map(({ path, key }) => [path[1], key])), {
+      primary_first: ['c', 'b"b'],
+      unique_only: ['a', 'b'],
+      partial: [],
+      expression: [],
+      parts: ['b'],
+    });
+  }
+});

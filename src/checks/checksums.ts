@@ -4,9 +4,10 @@ import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/che
 import type { Driver } from '../core/driver.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
-import { compareTable, type Comparison } from './shared/compare-table.ts';
+import { compareTable, type Comparison, type Difference } from './shared/compare-table.ts';
 import { columnPaths, droppedKeys, matchColumns, matchTables, readIgnored } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
+import { describeRows } from './shared/print-rows.ts';
 import { failure, missingTable, onBoth, unknownName, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
@@ -19,6 +20,10 @@ const options = z.strictObject({
     .array(z.string())
     .default([])
     .meta({ description: 'Tables that are not compared: schema.table, or a table in public.' }),
+  'show-values': z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Whether rows that differ are shown with their values; their keys always are.' }),
 });
 type Options = z.infer<typeof options>;
 
@@ -84,11 +89,13 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
       ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
       ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
     );
-    const result = await compareTable(context, pair, columns.pairs);
+    const result = await compareTable(context, pair, columns.pairs, {
+      values: options['show-values'],
+    });
     tally.rows += result.rows.blue;
     tally.tables += 1;
     tally.columns += columns.pairs.length;
-    if (!result.same) tally.findings.push(different(pair.blue.path, result));
+    if (result.difference) tally.findings.push(different(pair.blue.path, result.rows, result.difference));
   }
   const objects = await largeObjects(context, tally);
   context.progress(Number(tally.rows), Number(tally.rows));
@@ -120,25 +127,29 @@ async function largeObjects(context: CheckContext, tally: Tally): Promise<string
   return '';
 }
 
-function different(table: Path, result: Comparison): Finding {
+function different(table: Path, { blue, green }: Comparison['rows'], difference: Difference): Finding {
   const name = displayPath(table);
-  const { blue, green } = result.rows;
   const counts = `${plural(blue, 'row')} on blue, ${plural(green, 'row')} on green`;
+  const rows = describeRows(difference.located);
   if (blue !== green) {
     return failure(NAME, `${name} differs: ${counts}`, {
+      ...rows,
       hint: `blue is untouched; if the migrations are meant to add or remove rows: checksums: { ignore-tables: ${yamlList([table])} }`,
     });
   }
-  const columns = result.columns.map((path) => displayPath(path.slice(2))).join(', ');
-  if (result.how === 'unknown') {
+  const { how } = difference;
+  const columns = difference.columns.map((path) => displayPath(path.slice(2))).join(', ');
+  if (how === 'unknown') {
     return failure(NAME, `${name} differs, and no single column accounts for it: ${counts}`, {
+      ...rows,
       hint: `blue is untouched; if this is meant: checksums: { ignore-tables: ${yamlList([table])} }`,
     });
   }
   const where =
-    result.how === 'places' ? `the values of ${columns} are the same but in other rows` : `in ${columns}`;
-  return failure(NAME, `${name} differs ${result.how === 'places' ? `(${where})` : where}: ${counts}`, {
-    hint: `blue is untouched; if the migrations are meant to change this: checksums: { ignore-columns: ${yamlList(result.columns)} }`,
+    how === 'places' ? `the values of ${columns} are the same but in other rows` : `in ${columns}`;
+  return failure(NAME, `${name} differs ${how === 'places' ? `(${where})` : where}: ${counts}`, {
+    ...rows,
+    hint: `blue is untouched; if the migrations are meant to change this: checksums: { ignore-columns: ${yamlList(difference.columns)} }`,
   });
 }
 

@@ -24,6 +24,8 @@ export interface Table {
   /** The planner's idea, for progress bars only. */
   readonly estimatedRows: number;
   readonly partitioned: boolean;
+  /** Columns that tell its rows apart: the primary key or another unique one without NULLs; empty when there is none. */
+  readonly key: readonly string[];
 }
 
 export interface Catalog {
@@ -53,6 +55,26 @@ export interface Checksum {
   readonly sum: string;
 }
 
+/** Rows by the lowest bits of a hash of the columns that identify them: `among`, out of what `bits` tell apart. */
+export interface Buckets {
+  readonly by: readonly HashedColumn[];
+  readonly bits: number;
+  readonly among: readonly number[];
+}
+
+/** One row of a table, with the hashes by which it is held against the other side's. */
+export interface HashedRow {
+  /** Partition and place in it, as the server writes them. */
+  readonly place: string;
+  /** Of the columns that identify it, as text. */
+  readonly key: readonly (string | null)[];
+  readonly hash: string;
+  /** One a column. */
+  readonly hashes: readonly string[];
+  /** The beginnings of the values, as text; empty when they were not asked for. */
+  readonly values: readonly (string | null)[];
+}
+
 export type Row = Record<string, unknown>;
 
 /** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
@@ -60,6 +82,22 @@ export interface Reader {
   catalog(): Promise<Catalog>;
   countRows(table: Path): Promise<bigint>;
   checksum(table: Path, columns: readonly HashedColumn[]): Promise<Checksum>;
+  /** A checksum of each column by itself, in one reading. */
+  columnSums(table: Path, columns: readonly HashedColumn[]): Promise<string[]>;
+  /** Checksums of the rows in each bucket of `bits` bits; only of rows in `within`, where that is given. */
+  buckets(
+    table: Path,
+    columns: readonly HashedColumn[],
+    cut: Pick<Buckets, 'by' | 'bits'>,
+    within?: Buckets,
+  ): Promise<ReadonlyMap<number, Checksum>>;
+  /** Rows in buckets, at most `limit` of them, with the beginnings of their values or without. */
+  rowsIn(
+    table: Path,
+    columns: readonly HashedColumn[],
+    buckets: Buckets,
+    options: { readonly limit: number; readonly values: boolean },
+  ): Promise<HashedRow[]>;
   /** All large objects together, or undefined when the role may not read them. */
   largeObjects(): Promise<Checksum | undefined>;
   sequences(): Promise<SequenceState[]>;

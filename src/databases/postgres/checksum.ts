@@ -1,4 +1,4 @@
-import type { HashedColumn, Path } from '../../core/catalog.ts';
+import type { Buckets, HashedColumn, Path } from '../../core/catalog.ts';
 import { quoteIdentifier, quotePath } from '../../util/sql.ts';
 
 /** Any number but 0, with which PostgreSQL's hash functions leave their state unseeded. */
@@ -59,8 +59,10 @@ const links: Readonly<Record<string, Link>> = {
   'character varying': text,
 };
 
+const valueOf = (column: HashedColumn): string => quoteIdentifier(column.name);
+
 const link = (column: HashedColumn, seed: string): string =>
-  (links[column.as] ?? output)(quoteIdentifier(column.name), column.nullable, seed);
+  (links[column.as] ?? output)(valueOf(column), column.nullable, seed);
 
 /** NULL and the constant that stands for it would look alike: which of the columns are NULL is hashed as well. */
 function nullBitmaps(columns: readonly HashedColumn[], seed: string): string {
@@ -69,7 +71,7 @@ function nullBitmaps(columns: readonly HashedColumn[], seed: string): string {
   for (let start = 0; start < nullable.length; start += BITMAP) {
     const bits = nullable
       .slice(start, start + BITMAP)
-      .map((column, bit) => `(${quoteIdentifier(column.name)} is null)::int4 * ${2 ** bit}`);
+      .map((column, bit) => `(${valueOf(column)} is null)::int4 * ${2 ** bit}`);
     chain = `hashint4extended(${bits.join(' + ')}, ${chain})`;
   }
   return chain;
@@ -96,6 +98,50 @@ export function rowHash(columns: readonly HashedColumn[]): string {
  */
 export const checksumSql = (table: Path, columns: readonly HashedColumn[], partitioned: boolean): string =>
   `select count(*) as rows, coalesce(sum(${rowHash(columns)}), 0) as sum from ${source(table, partitioned)}`;
+
+/** One sum a column, under the names `c0`, `c1`, …; more than a statement can give are left to the caller to split. */
+export const columnSumsSql = (table: Path, columns: readonly HashedColumn[], partitioned: boolean): string =>
+  `select ${columns.map((column, index) => `coalesce(sum(${rowHash([column])}), 0) as c${index}`).join(', ')}
+   from ${source(table, partitioned)}`;
+
+const bucketOf = (by: readonly HashedColumn[], bits: number): string => `(${rowHash(by)} & ${2 ** bits - 1})`;
+
+const within = ({ by, bits, among }: Buckets): string =>
+  bits === 0 ? 'true' : `${bucketOf(by, bits)} = any ('{${among.join(',')}}'::int8[])`;
+
+export const bucketsSql = (
+  table: Path,
+  columns: readonly HashedColumn[],
+  cut: Pick<Buckets, 'by' | 'bits'>,
+  outer: Buckets | undefined,
+  partitioned: boolean,
+): string =>
+  `select ${bucketOf(cut.by, cut.bits)} as bucket, count(*) as rows, sum(${rowHash(columns)}) as sum
+   from ${source(table, partitioned)} where ${outer ? within(outer) : 'true'} group by 1`;
+
+/** Characters of a value that is shown. */
+const SHOWN = 60;
+
+const shown = (column: HashedColumn): string => {
+  const value = valueOf(column);
+  return `case when ${value} is null then null else left(concat(${value}), ${SHOWN}) end`;
+};
+
+// Arrays, because the arguments of a function are limited to a hundred.
+const jsonOf = (parts: readonly string[]): string =>
+  parts.length === 0 ? `'[]'` : `array_to_json(array[${parts.join(', ')}]::text[])::text`;
+
+export const rowsSql = (
+  table: Path,
+  columns: readonly HashedColumn[],
+  buckets: Buckets,
+  { limit, values }: { readonly limit: number; readonly values: boolean },
+  partitioned: boolean,
+): string =>
+  `select tableoid::regclass || ' ' || ctid as place, ${rowHash(columns)} as hash,
+   ${jsonOf(buckets.by.map(shown))} as key, ${jsonOf(columns.map((column) => rowHash([column])))} as hashes,
+   ${jsonOf(values ? columns.map(shown) : [])} as values
+   from ${source(table, partitioned)} where ${within(buckets)} limit ${limit}`;
 
 export const countSql = (table: Path, partitioned: boolean): string =>
   `select count(*) as rows from ${source(table, partitioned)}`;

@@ -4,7 +4,7 @@ import { inTurn } from '../../util/in-turn.ts';
 import { quoteLiteral, quotePath } from '../../util/sql.ts';
 import { readCatalog, type Ask } from './catalog/catalog.ts';
 import { notOfExtension, userSchema } from './catalog/sql.ts';
-import { checksumSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
+import { bucketsSql, checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL, rowsSql } from './checksum.ts';
 
 /** Everything that changes what a value looks like as text, and every limit that would end a long reading. */
 const SESSION: Readonly<Record<string, string>> = {
@@ -65,6 +65,33 @@ export function createReader(client: pg.Client, snapshot?: string): Reader {
       exclusive(async () => BigInt((await one(countSql(table, await isPartitioned(table))))['rows']!)),
     checksum: (table, columns) =>
       exclusive(async () => toChecksum(await one(checksumSql(table, columns, await isPartitioned(table))))),
+    columnSums: (table, columns) =>
+      exclusive(async () => {
+        const partitioned = await isPartitioned(table);
+        const sums: string[] = [];
+        for (let start = 0; start < columns.length; start += SUMS) {
+          const some = columns.slice(start, start + SUMS);
+          const row = await one(columnSumsSql(table, some, partitioned));
+          sums.push(...some.map((_, index) => row[`c${index}`]!));
+        }
+        return sums;
+      }),
+    buckets: (table, columns, cut, outer) =>
+      exclusive(async () => {
+        const rows = await ask(bucketsSql(table, columns, cut, outer, await isPartitioned(table)));
+        return new Map(rows.map((row) => [Number(row['bucket']), toChecksum(row)]));
+      }),
+    rowsIn: (table, columns, buckets, options) =>
+      exclusive(async () => {
+        const rows = await ask(rowsSql(table, columns, buckets, options, await isPartitioned(table)));
+        return rows.map((row) => ({
+          place: row['place']!,
+          hash: row['hash']!,
+          key: JSON.parse(row['key']!) as (string | null)[],
+          hashes: JSON.parse(row['hashes']!) as string[],
+          values: JSON.parse(row['values']!) as (string | null)[],
+        }));
+      }),
     largeObjects: () =>
       exclusive(async () => {
         const seen = await one(
@@ -78,6 +105,9 @@ export function createReader(client: pg.Client, snapshot?: string): Reader {
     query: (sql) => exclusive(() => within('read committed', () => userQuery(client, sql))),
   };
 }
+
+/** Columns that are summed up in one reading. */
+const SUMS = 400;
 
 /** Values as the server writes them: JavaScript's numbers and dates would round. */
 const TEXT = { getTypeParser: () => (value: unknown) => value } as unknown as pg.CustomTypesConfig;

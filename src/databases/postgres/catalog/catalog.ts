@@ -38,6 +38,7 @@ export async function readCatalog(ask: Ask): Promise<Catalog> {
     columns: JSON.parse(row['columns']!) as Column[],
     estimatedRows: Number(row['estimated']),
     partitioned: row['partitioned'] === 't',
+    key: JSON.parse(row['key']!) as string[],
   }));
   return {
     objects: sorted(objects, (object) => [object.kind, ...object.path]),

@@ -137,7 +137,17 @@ with recursive roots as (
     'nullable', not a.attnotnull, 'generated', a.attgenerated <> '') order by a.attnum) as list
   from roots r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
   join base b on b.oid = a.atttypid group by a.attrelid
+), keys as (
+  select distinct on (i.indrelid) i.indrelid, (
+    select json_agg(a.attname order by k.at) from unnest(i.indkey::int2[]) with ordinality k(attnum, at)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.at <= i.indnkeyatts) as list
+  from roots r join pg_index i on i.indrelid = r.oid
+  where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+    and not exists (select from pg_attribute a where a.attrelid = i.indrelid and not a.attnotnull
+      and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+  order by i.indrelid, i.indisprimary desc, i.indnkeyatts, i.indexrelid
 )
 select ${path('r.nspname', 'r.relname')} path, r.relkind = 'p' as partitioned, coalesce(s.estimated, 0) estimated,
-  coalesce(k.list, '[]')::text columns
-from roots r left join sizes s on s.root = r.oid left join columns k on k.attrelid = r.oid`;
+  coalesce(k.list, '[]')::text columns, coalesce(u.list, '[]')::text as key
+from roots r left join sizes s on s.root = r.oid left join columns k on k.attrelid = r.oid
+left join keys u on u.indrelid = r.oid`;

@@ -1,0 +1,157 @@
+import test from 'ava';
+import type { Finding } from '../src/core/check.ts';
+import { failures, makePair, openCheck, type Pair } from './helpers/check-contract.ts';
+import { testServer, type TestServer } from './helpers/postgres.ts';
+
+let server: TestServer;
+let million: string;
+let small: string;
+
+const TABLES = `
+create table items (
+  id bigint primary key, name text, price numeric, weight float8, "Odd ""Name""" text, at timestamptz, doc jsonb, big text, raw json);
+create table bare (a int, b text);`;
+
+test.before(async () => {
+  server = await testServer();
+  const make = async (rows: number): Promise<string> => {
+    const name = await server.database('rows');
+    await server.sql(
+      `${TABLES}
+       insert into items select i, 'item ' || i, i % 1000 + 0.5, i / 7.0, md5(i::text), '2026-01-01Z'::timestamptz + i * interval '1 s',
+         '{"a": 1, "b": 2}', null, null from generate_series(1, ${rows}) i;
+       update items set weight = 0, big = (select string_agg(md5(i::text), '') from generate_series(1, 1000) i), raw = '{"a":1}' where id in (5, 6, 8);
+       insert into bare select i % 100, 'x' from generate_series(1, ${rows / 10}) i;
+       analyze`,
+      name,
+    );
+    return name;
+  };
+  million = await make(1_000_000);
+  small = await make(1000);
+});
+test.after.always(() => server?.stop());
+
+/** A pair of one template, for one test; the template itself cannot be changed by it. */
+async function withPair(template: string, work: (pair: Pair) => Promise<void>): Promise<void> {
+  const pair = await makePair(server, template);
+  try {
+    await work(pair);
+  } finally {
+    await pair.end();
+  }
+}
+
+/** Messages and details, each on lines of their own. */
+const said = (findings: readonly Finding[]): string =>
+  findings.map(({ message, detail }) => `${message}\n${detail ?? ''}`).join('\n');
+
+const find = async (pair: Pair, options: unknown = {}) =>
+  openCheck('checksums', options).run(await pair.context());
+
+/** What is done to green, and the line that must tell of it. */
+const corruptions: Record<string, [sql: string, says: RegExp]> = {
+  'a value': [`update items set name = 'other' where id = 77`, /^ {2}id=77: name differs$/m],
+  'values swapped between two rows': [
+    `update items set name = case id when 100 then 'item 200' else 'item 100' end where id in (100, 200)`,
+    /^ {2}id=100: name differs$[^]*^ {2}id=200: name differs$/m,
+  ],
+  'a lost row': ['delete from items where id = 400', /^ {2}id=400: missing on green$/m],
+  'a row too many': [`insert into items (id, name) values (-3, 'new')`, /^ {2}id=-3: only on green$/m],
+  'a row beyond the last key': [
+    `insert into items (id) values (99999999)`,
+    /^ {2}id=99999999: only on green$/m,
+  ],
+  'minus zero': [`update items set weight = '-0' where id = 5`, /^ {2}id=5: weight differs$/m],
+  NaN: [`update items set price = 'NaN' where id = 17`, /^ {2}id=17: price differs$/m],
+  'another scale': [`update items set price = price + 0.00 where id = 18`, /^ {2}id=18: price differs$/m],
+  'the empty text instead of NULL': [`update items set big = '' where id = 19`, /^ {2}id=19: big differs$/m],
+  'a blank at the end': [`update items set name = name || ' ' where id = 20`, /^ {2}id=20: name differs$/m],
+  'a value out of line': [
+    `update items set big = overlay(big placing '!' from 20000) where id = 8`,
+    /^ {2}id=8: big differs$/m,
+  ],
+  'json written otherwise': [`update items set raw = '{"a": 1}' where id = 6`, /^ {2}id=6: .*raw differs$/m],
+  'a second': [`update items set at = at + interval '1 s' where id = 21`, /^ {2}id=21: at differs$/m],
+  'an odd name': [
+    `update items set "Odd ""Name""" = '' where id = 22`,
+    /^ {2}id=22: "Odd ""Name""" differs$/m,
+  ],
+};
+
+test.serial('each corruption of one row among a million is found, and the row named', (t) =>
+  withPair(million, async (pair) => {
+    // What looks different and is the same.
+    await pair.green.query(
+      `update items set doc = '{"b": 2, "a": 1}', at = at at time zone 'Asia/Tokyo' at time zone 'Asia/Tokyo' where id = 23`,
+    );
+    t.deepEqual(failures(await find(pair)), []);
+    for (const [sql] of Object.values(corruptions)) await pair.green.query(sql);
+    const text = said(await find(pair));
+    for (const [name, [, says]] of Object.entries(corruptions)) t.regex(text, says, name);
+    t.notRegex(text, /id=23/);
+    t.notRegex(text, /were not looked for/);
+    t.log(text);
+  }),
+);
+
+for (const [name, [sql, says]] of Object.entries(corruptions)) {
+  test.serial(`found by itself: ${name}`, (t) =>
+    withPair(small, async (pair) => {
+      await pair.green.query(sql);
+      const text = said(await find(pair));
+      t.regex(text, says);
+      const lines = text.split('\n').filter((line) => /^ {2}\S/.test(line));
+      t.true(lines.length <= 2, text);
+    }),
+  );
+}
+
+test.serial('values are shown when they are asked for, and never else', (t) =>
+  withPair(small, async (pair) => {
+    await pair.green.query(`update items set name = 'secret word', price = null where id = 7`);
+    t.notRegex(said(await find(pair)), /secret word/);
+    t.regex(
+      said(await find(pair, { 'show-values': true })),
+      /id=7: name "item 7" → "secret word", price "7\.5" → NULL/,
+    );
+  }),
+);
+
+test.serial('without a key, equal rows are counted: two that are lost, one that is there twice', (t) =>
+  withPair(small, async (pair) => {
+    await pair.green.query(
+      `delete from bare where ctid in (select ctid from bare where a = 1 limit 1);
+       delete from bare where ctid in (select ctid from bare where a = 2 limit 1)`,
+    );
+    const lost = said(await find(pair));
+    t.regex(lost, /bare differs: 100 rows on blue, 98 rows on green/);
+    t.is(
+      lost.match(/a row as at public\.bare \(0,\d+\) on blue: 1 time on blue, 0 times on green/g)?.length,
+      2,
+      lost,
+    );
+    await pair.green.query(`insert into bare values (3, 'x'), (4, 'x')`);
+    const doubled = said(await find(pair));
+    t.regex(doubled, /1 time on blue, 2 times on green/);
+  }),
+);
+
+test.serial('where everything differs, the first rows are shown, and that there are more', (t) =>
+  withPair(small, async (pair) => {
+    await pair.green.query(`update items set name = name || '!'`);
+    const text = said(await find(pair));
+    t.regex(text, /items differs in name/);
+    t.is(text.match(/: name differs$/gm)?.length, 20);
+    t.regex(text, /and 980 rows besides|and more, which were not looked for/);
+  }),
+);
+
+test.serial('a key that green has lost, with a row doubled', (t) =>
+  withPair(small, async (pair) => {
+    await pair.green.query(
+      'alter table items drop constraint items_pkey; insert into items select * from items where id = 30',
+    );
+    t.regex(said(await find(pair)), /id=30: only on green/);
+  }),
+);
