@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { Catalog } from '../src/core/catalog.ts';
 import { catalogFingerprint } from '../src/databases/postgres/catalog/catalog.ts';
-import { createReader, prepareReaderSession } from '../src/databases/postgres/reader.ts';
+import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 import { loadFixture } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
@@ -15,7 +15,7 @@ async function read(server: TestServer, database: string): Promise<Catalog> {
   const client = await server.connect(database);
   try {
     await prepareReaderSession(client);
-    return await createReader(client).catalog();
+    return await createReader([client]).catalog();
   } finally {
     await client.end();
   }
@@ -166,6 +166,7 @@ test.serial(
           path: ['public', 'parts'],
           columns: [{ name: 'id', type: 'integer', nullable: true, generated: false }],
           estimatedRows: 50,
+          bytes: 16_384,
           partitioned: true,
           key: [],
         },
@@ -178,6 +179,7 @@ test.serial(
             { name: 'd"d', type: 'public.citext', nullable: true, generated: false },
           ],
           estimatedRows: 0,
+          bytes: 0,
           partitioned: false,
           key: [],
         },

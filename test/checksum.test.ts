@@ -2,8 +2,8 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import type pg from 'pg';
 import type { Checksum, HashedColumn, Reader } from '../src/core/catalog.ts';
-import { rowHash } from '../src/databases/postgres/checksum.ts';
-import { createReader, prepareReaderSession } from '../src/databases/postgres/reader.ts';
+import { rowHash } from '../src/databases/postgres/reading/checksum.ts';
+import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
 interface Place {
@@ -23,7 +23,7 @@ test.before(async () => {
     const client = await server.connect(name);
     const reading = await server.connect(name);
     await prepareReaderSession(reading);
-    places.set(major, { client, reader: createReader(reading) });
+    places.set(major, { client, reader: createReader([reading]) });
   }
 });
 test.after.always(() => Promise.all(servers.map((server) => server.stop())));
@@ -163,7 +163,7 @@ test.serial('1,600 columns: no limit of depth, and places still count', async (t
   await client.query(`create table wide (${columns.map(({ name, as }) => `${name} ${as}`).join(', ')})`);
   await client.query(`insert into wide (c0, c500, c1595) values (1, 2, 3), (4, 5, 6)`);
   t.true(rowHash(columns).length < 400_000);
-  const session = createReader(await narrowStack());
+  const session = createReader([await narrowStack()]);
   t.is((await session.checksum(['public', 'wide'], columns)).rows, 2n);
   const first = await reader.checksum(['public', 'wide'], columns);
   await client.query(`update wide set c500 = c1595, c1595 = c500 where c0 = 1`);
@@ -230,7 +230,7 @@ test.serial('large objects: content, number and readability', async (t) => {
   const limited = await server!.connect(database);
   await prepareReaderSession(limited);
   await limited.query('set role nobody_special');
-  t.is(await createReader(limited).largeObjects(), undefined);
+  t.is(await createReader([limited]).largeObjects(), undefined);
 });
 
 test.serial('query: text values, one statement, nothing written, the default search path', async (t) => {
@@ -240,7 +240,7 @@ test.serial('query: text values, one statement, nothing written, the default sea
     alter database "${d}" set search_path = app`);
   const fresh = await servers[1]!.connect(d);
   await prepareReaderSession(fresh);
-  const own = createReader(fresh);
+  const own = createReader([fresh]);
   t.deepEqual(await own.query('select a, true as b, null as c, 1.50 as a from here'), [
     { a: '9007199254740993', b: 't', c: null, 'a (2)': '1.50' },
   ]);
@@ -263,7 +263,7 @@ test.serial('rows that a policy hides are an error', async (t) => {
   const limited = await servers[1]!.connect(d);
   await prepareReaderSession(limited);
   await limited.query('set role reader_rls');
-  await t.throwsAsync(createReader(limited).countRows(['public', 'hidden']), {
+  await t.throwsAsync(createReader([limited]).countRows(['public', 'hidden']), {
     message: /row-level security/,
   });
 });
@@ -328,4 +328,49 @@ test.serial('checksums are equal just when the rows are', async (t) => {
     }),
     { numRuns: 150 },
   );
+});
+
+test.serial('a table that is read in parts has the checksum of the whole', async (t) => {
+  for (const [major, { client, reader }] of places) {
+    await client.query(
+      `create schema "Part's"; create table "Part's"."a ""b""" (id int, name text);
+       insert into "Part's"."a ""b""" select i, repeat('x', i % 300) from generate_series(1, 20000) i;
+       delete from "Part's"."a ""b""" where id between 5000 and 9000;
+       create table "Part's".child (extra int) inherits ("Part's"."a ""b"""); insert into "Part's".child select i, 'child', 1 from generate_series(1, 3000) i;
+       create table "Part's".tree (id int, name text) partition by range (id);
+       create table "Part's"."tree 1" partition of "Part's".tree for values from (0) to (100);
+       create table "Part's".tree2 partition of "Part's".tree for values from (100) to (100000) partition by list (name);
+       create table "Part's".tree21 partition of "Part's".tree2 default; create table "Part's".tree22 partition of "Part's".tree2 for values in ('none');
+       insert into "Part's".tree select i, 'row ' || i from generate_series(0, 20000) i;
+       create table "Part's".bare (id int) partition by range (id); create table "Part's".void (id int)`,
+    );
+    const { rows } = await client.query<{ d: string }>('select current_database() as d');
+    const server = servers.find(({ cluster }) => cluster.url('x').includes(String(client.port)))!;
+    const sessions = await Promise.all([1, 2, 3].map(() => server.connect(rows[0]!.d)));
+    for (const session of sessions) await prepareReaderSession(session);
+    const known = createReader(sessions, undefined, 20_000);
+    const { tables } = await known.catalog();
+    for (const table of tables.filter(({ path }) => path[0] === "Part's")) {
+      const columns = await columnsOf(reader, table.path[1]);
+      const counted = await client.query<{ n: string }>(
+        `select count(*) as n from ${table.partitioned ? '' : 'only '}"Part's"."${table.path[1].replaceAll('"', '""')}"`,
+      );
+      const whole = await reader.checksum(table.path, columns);
+      t.is(String(whole.rows), counted.rows[0]!.n, table.path[1]);
+      const heard: bigint[] = [];
+      t.deepEqual(
+        await known.checksum(table.path, columns, (part) => heard.push(part)),
+        whole,
+        `${major} ${table.path[1]}`,
+      );
+      t.is(
+        heard.reduce((sum, part) => sum + part, 0n),
+        whole.rows,
+      );
+      if (whole.rows > 1000n) t.true(heard.length > 3, `${heard.length} parts`);
+      // What was not told of is asked for.
+      t.deepEqual(await createReader(sessions, undefined, 20_000).checksum(table.path, columns), whole);
+    }
+    t.is(tables.filter(({ path }) => path[0] === "Part's").length, 5);
+  }
 });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
+import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
 import { compareTable, type Comparison, type Difference } from './shared/compare-table.ts';
@@ -80,19 +81,27 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));
   const total = pairs.reduce((sum, pair) => sum + pair.blue.estimatedRows, 0);
   const dropped = droppedKeys(expect);
-  for (const pair of pairs) {
+  const progress = (rows: bigint, name?: string): void => {
+    tally.rows += rows;
     const done = Number(tally.rows);
-    context.progress(done, Math.max(total, done), displayPath(pair.blue.path));
+    context.progress(done, Math.max(total, done), name);
+  };
+  const compared = await eachOf(pairs, context.blue.lanes, async (pair) => {
     const columns = matchColumns(pair, match.renames, dropped, ignored.columns.keys);
+    const name = displayPath(pair.blue.path);
+    progress(0n, name);
+    const result = await compareTable(context, pair, columns.pairs, {
+      values: options['show-values'],
+      progress: (rows) => progress(rows, name),
+    });
+    return { pair, columns, result };
+  });
+  for (const { pair, columns, result } of compared) {
     tally.findings.push(...columns.missing.map(missingColumn));
     tally.skipped.push(
       ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
       ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
     );
-    const result = await compareTable(context, pair, columns.pairs, {
-      values: options['show-values'],
-    });
-    tally.rows += result.rows.blue;
     tally.tables += 1;
     tally.columns += columns.pairs.length;
     if (result.difference) tally.findings.push(different(pair.blue.path, result.rows, result.difference));

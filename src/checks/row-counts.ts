@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
+import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
 import { matchTables, readIgnored } from './shared/match.ts';
@@ -47,13 +48,15 @@ async function run(context: CheckContext, ignore: readonly string[]): Promise<Fi
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));
   const total = pairs.reduce((sum, pair) => sum + pair.blue.estimatedRows, 0);
   let rows = 0n;
-  for (const pair of pairs) {
+  const counted = await eachOf(pairs, context.blue.lanes, async (pair) => {
     const name = displayPath(pair.blue.path);
     context.progress(Number(rows), Math.max(total, Number(rows)), name);
     const counts = await onBoth(context, (side) => context[side].countRows(pair[side].path));
     rows += counts.blue;
+    return { name, counts };
+  });
+  for (const { name, counts } of counted)
     if (counts.blue !== counts.green) findings.push(different(name, counts.blue, counts.green));
-  }
   context.progress(Number(rows), Number(rows));
   if (ignored.names.length > 0 || match.dropped.length > 0) {
     findings.push({

@@ -23,6 +23,8 @@ export interface Table {
   readonly columns: readonly Column[];
   /** The planner's idea, for progress bars only. */
   readonly estimatedRows: number;
+  /** Space on disk without what is stored out of line; with all partitions. */
+  readonly bytes: number;
   readonly partitioned: boolean;
   /** Columns that tell its rows apart: the primary key or another unique one without NULLs; empty when there is none. */
   readonly key: readonly string[];
@@ -79,9 +81,16 @@ export type Row = Record<string, unknown>;
 
 /** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
 export interface Reader {
+  /** Readings that go on at the same time; more of them wait. */
+  readonly lanes: number;
   catalog(): Promise<Catalog>;
   countRows(table: Path): Promise<bigint>;
-  checksum(table: Path, columns: readonly HashedColumn[]): Promise<Checksum>;
+  /** Large tables are read in parts; `progress` hears the rows of each. */
+  checksum(
+    table: Path,
+    columns: readonly HashedColumn[],
+    progress?: (rows: bigint) => void,
+  ): Promise<Checksum>;
   /** A checksum of each column by itself, in one reading. */
   columnSums(table: Path, columns: readonly HashedColumn[]): Promise<string[]>;
   /** Checksums of the rows in each bucket of `bits` bits; only of rows in `within`, where that is given. */

@@ -5,7 +5,7 @@ import type pg from 'pg';
 import { checks } from '../../src/checks/registry.ts';
 import type { Check, CheckContext, Finding } from '../../src/core/check.ts';
 import type { Expectations } from '../../src/core/playbook.ts';
-import { createReader, prepareReaderSession } from '../../src/databases/postgres/reader.ts';
+import { createReader, prepareReaderSession } from '../../src/databases/postgres/reading/reader.ts';
 import type { TestServer } from './postgres.ts';
 
 /** Blue and green, two identical databases until a test changes one. */
@@ -40,7 +40,7 @@ export async function makePair(server: TestServer, template: string): Promise<Pa
     const client = await server.connect(name);
     const reading = await server.connect(name);
     await prepareReaderSession(reading);
-    return { client, reading, reader: createReader(reading) };
+    return { client, reading, reader: createReader([reading]) };
   };
   const blue = await open(names.blue);
   const green = await open(names.green);

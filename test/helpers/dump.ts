@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { createReader, prepareReaderSession } from '../../src/databases/postgres/reader.ts';
+import { createReader, prepareReaderSession } from '../../src/databases/postgres/reading/reader.ts';
 import { quotePath } from '../../src/util/sql.ts';
 import type { TestServer } from './postgres.ts';
 
@@ -12,7 +12,7 @@ export async function dump(server: TestServer, database: string): Promise<string
   await client.connect();
   try {
     await prepareReaderSession(client);
-    const reader = createReader(client);
+    const reader = createReader([client]);
     const catalog = await reader.catalog();
     const lines = catalog.objects.map(
       ({ kind, path, definition }) => `${kind} ${JSON.stringify(path)} ${definition}`,

@@ -23,12 +23,13 @@ export async function compareTable(
   context: CheckContext,
   table: TablePair,
   columns: readonly ColumnPair[],
-  options: { readonly values: boolean },
+  options: { readonly values: boolean; readonly progress: (rows: bigint) => void },
 ): Promise<Comparison> {
   const { blue, green } = await onBoth(context, (side) =>
     context[side].checksum(
       table[side].path,
       columns.map((pair) => pair[side]),
+      side === 'blue' ? options.progress : undefined,
     ),
   );
   const rows = { blue: blue.rows, green: green.rows };

@@ -23,7 +23,7 @@ import { Doors } from './door/doors.ts';
 import { Following } from './live/live.ts';
 import { RunLock } from './lock.ts';
 import { parseMark } from './copy/mark.ts';
-import { Readers } from './readers.ts';
+import { Readers } from './reading/readers.ts';
 import { planRename } from './door/rename.ts';
 import { readBaseline, readWrites } from './writes.ts';
 

@@ -37,6 +37,7 @@ export async function readCatalog(ask: Ask): Promise<Catalog> {
     path: JSON.parse(row['path']!) as [string, string],
     columns: JSON.parse(row['columns']!) as Column[],
     estimatedRows: Number(row['estimated']),
+    bytes: Number(row['bytes']),
     partitioned: row['partitioned'] === 't',
     key: JSON.parse(row['key']!) as string[],
   }));

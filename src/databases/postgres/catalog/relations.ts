@@ -126,7 +126,7 @@ with recursive roots as (
   select t.root, i.inhrelid from tree t join pg_inherits i on i.inhparent = t.member
   join pg_class p on p.oid = t.member and p.relkind = 'p'
 ), sizes as (
-  select t.root, sum(greatest(c.reltuples, 0))::bigint as estimated
+  select t.root, sum(greatest(c.reltuples, 0))::bigint as estimated, sum(coalesce(pg_relation_size(c.oid), 0)) as bytes
   from tree t join pg_class c on c.oid = t.member where c.relkind <> 'p' group by t.root
 ), base as (
   select t.oid, t.oid as base from pg_type t where t.typtype <> 'd'
@@ -147,7 +147,7 @@ with recursive roots as (
       and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
   order by i.indrelid, i.indisprimary desc, i.indnkeyatts, i.indexrelid
 )
-select ${path('r.nspname', 'r.relname')} path, r.relkind = 'p' as partitioned, coalesce(s.estimated, 0) estimated,
+select ${path('r.nspname', 'r.relname')} path, r.relkind = 'p' as partitioned, coalesce(s.estimated, 0) estimated, coalesce(s.bytes, 0) bytes,
   coalesce(k.list, '[]')::text columns, coalesce(u.list, '[]')::text as key
 from roots r left join sizes s on s.root = r.oid left join columns k on k.attrelid = r.oid
 left join keys u on u.indrelid = r.oid`;

@@ -1,7 +1,7 @@
 import type { Mark } from '../../../core/mark.ts';
 import type { Side } from '../../../core/side.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
-import type { Readers } from '../readers.ts';
+import type { Readers } from '../reading/readers.ts';
 import type { Sides } from '../sides.ts';
 import { dropMarked, findCopy } from './copy.ts';
 import { formatMark, interimName } from './mark.ts';

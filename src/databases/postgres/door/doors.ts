@@ -3,7 +3,7 @@ import type { LongTransactions } from '../../../core/playbook.ts';
 import type { Side } from '../../../core/side.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { formatMark } from '../copy/mark.ts';
-import type { Readers } from '../readers.ts';
+import type { Readers } from '../reading/readers.ts';
 import type { Sides } from '../sides.ts';
 import { closeDatabase, openDatabase } from './fence.ts';
 import { reenterClosed } from './reenter.ts';

@@ -6,7 +6,7 @@ import { catalogFingerprint } from '../catalog/catalog.ts';
 import type { Connection } from '../connection.ts';
 import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './queries.ts';
 import { parseMark } from '../copy/mark.ts';
-import { createReader, prepareReaderSession } from '../reader.ts';
+import { createReader, prepareReaderSession } from '../reading/reader.ts';
 import { withoutConstants } from '../../../util/sql.ts';
 
 interface ServerRow {
@@ -166,7 +166,7 @@ async function readInside(
   try {
     const [row] = await blue.query<ObjectsRow>(OBJECTS);
     await prepareReaderSession(blue.client);
-    const reader = createReader(blue.client);
+    const reader = createReader([blue.client]);
     return { row: row!, fingerprint: catalogFingerprint(await reader.catalog()) };
   } finally {
     await blue.end();

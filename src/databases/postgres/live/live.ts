@@ -8,7 +8,7 @@ import type { Side } from '../../../core/side.ts';
 import { quoteIdentifier, quotePath } from '../../../util/sql.ts';
 import { catalogFingerprint } from '../catalog/catalog.ts';
 import { copyByDump } from '../copy/dump.ts';
-import { createReader, prepareReaderSession } from '../reader.ts';
+import { createReader, prepareReaderSession } from '../reading/reader.ts';
 import type { Sides } from '../sides.ts';
 import { readDdl, watchDdl } from './objects/ddl.ts';
 import { readLiveFacts } from './facts.ts';
@@ -156,7 +156,7 @@ export class Following extends Turning implements Live {
     const connection = await this.sides.connect(side);
     try {
       await prepareReaderSession(connection.client);
-      return catalogFingerprint(await createReader(connection.client).catalog());
+      return catalogFingerprint(await createReader([connection.client]).catalog());
     } finally {
       await connection.end();
     }

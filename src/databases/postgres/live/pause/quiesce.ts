@@ -5,7 +5,7 @@ import type { FollowedTable, SamePoint } from '../../../../core/live.ts';
 import type { Side } from '../../../../core/side.ts';
 import { quotePath } from '../../../../util/sql.ts';
 import type { Connection } from '../../connection.ts';
-import { createReader, prepareReaderSession } from '../../reader.ts';
+import { createReader, prepareReaderSession } from '../../reading/reader.ts';
 import { arrived, mark } from './progress.ts';
 import { Sequences } from './sequences.ts';
 import type { Sides } from '../../sides.ts';
@@ -121,12 +121,12 @@ class Snapshot {
       'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot() AS id',
     );
     this.#id = row!.id;
-    this.#sequences = await createReader(this.#reading.client).sequences();
+    this.#sequences = await createReader([this.#reading.client]).sequences();
   }
 
   reader(): SamePoint['blue'] {
     const sequences = this.#sequences;
-    return { ...createReader(this.#reading.client, this.#id), sequences: () => Promise.resolve(sequences) };
+    return { ...createReader([this.#reading.client], this.#id), sequences: () => Promise.resolve(sequences) };
   }
 
   async end(): Promise<void> {

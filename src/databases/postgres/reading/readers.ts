@@ -1,7 +1,7 @@
-import type { Reader } from '../../core/catalog.ts';
-import type { Side } from '../../core/side.ts';
-import type { Connection } from './connection.ts';
-import type { Sides } from './sides.ts';
+import type { Reader } from '../../../core/catalog.ts';
+import type { Side } from '../../../core/side.ts';
+import type { Connection } from '../connection.ts';
+import type { Sides } from '../sides.ts';
 import { createReader, prepareReaderSession } from './reader.ts';
 
 interface OpenReader {
@@ -38,7 +38,7 @@ export class Readers {
     await this.release(side);
     const connection = await connect();
     await prepareReaderSession(connection.client);
-    const opened = { connection, reader: createReader(connection.client) };
+    const opened = { connection, reader: createReader([connection.client]) };
     this.#open.set(side, opened);
     return opened;
   }

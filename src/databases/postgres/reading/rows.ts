@@ -1,0 +1,39 @@
+import type { Buckets, HashedColumn } from '../../../core/catalog.ts';
+import { rowHash, valueOf } from './checksum.ts';
+
+const bucketOf = (by: readonly HashedColumn[], bits: number): string => `(${rowHash(by)} & ${2 ** bits - 1})`;
+
+const within = ({ by, bits, among }: Buckets): string =>
+  bits === 0 ? 'true' : `${bucketOf(by, bits)} = any ('{${among.join(',')}}'::int8[])`;
+
+export const bucketsSql = (
+  source: string,
+  columns: readonly HashedColumn[],
+  cut: Pick<Buckets, 'by' | 'bits'>,
+  outer: Buckets | undefined,
+): string =>
+  `select ${bucketOf(cut.by, cut.bits)} as bucket, count(*) as rows, sum(${rowHash(columns)}) as sum
+   from ${source} where ${outer ? within(outer) : 'true'} group by 1`;
+
+/** Characters of a value that is shown. */
+const SHOWN = 60;
+
+const shown = (column: HashedColumn): string => {
+  const value = valueOf(column);
+  return `case when ${value} is null then null else left(concat(${value}), ${SHOWN}) end`;
+};
+
+// Arrays, because the arguments of a function are limited to a hundred.
+const jsonOf = (parts: readonly string[]): string =>
+  parts.length === 0 ? `'[]'` : `array_to_json(array[${parts.join(', ')}]::text[])::text`;
+
+export const rowsSql = (
+  source: string,
+  columns: readonly HashedColumn[],
+  buckets: Buckets,
+  { limit, values }: { readonly limit: number; readonly values: boolean },
+): string =>
+  `select tableoid::regclass || ' ' || ctid as place, ${rowHash(columns)} as hash,
+   ${jsonOf(buckets.by.map(shown))} as key, ${jsonOf(columns.map((column) => rowHash([column])))} as hashes,
+   ${jsonOf(values ? columns.map(shown) : [])} as values
+   from ${source} where ${within(buckets)} limit ${limit}`;
