@@ -2,10 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Event } from '../src/core/event.ts';
 import { findTool } from '../src/databases/postgres/copy/tools.ts';
-import { FileJournalStore } from '../src/journal/file.ts';
-import type { Workplace } from './helpers/cli.ts';
+import { eventsOf, type Workplace } from './helpers/cli.ts';
 import { until } from './helpers/until.ts';
 import { LIVE_SETTINGS, liveScene } from './helpers/live-scene.ts';
 import { NEEDS_PGBOUNCER, type Pooler } from './helpers/pgbouncer.ts';
@@ -25,11 +23,6 @@ const server = (major: number, which = 'first'): Promise<TestServer> => {
 test.after.always(async () => {
   for (const started of servers.values()) await (await started).stop();
 });
-
-async function eventsOf({ folder }: Workplace): Promise<Event[]> {
-  const store = new FileJournalStore(join(folder, '.cutover'));
-  return store.read((await store.list()).at(-1)!);
-}
 
 /** Nothing of any run is left: neither on the servers, nor in the databases that live on. */
 async function assertNothingLeft(t: ExecutionContext, on: TestServer, database: string): Promise<void> {

@@ -9,7 +9,7 @@ import { compareTable, type Comparison, type Difference } from './shared/compare
 import { columnPaths, droppedKeys, matchColumns, matchTables, readIgnored } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
 import { describeRows } from './shared/print-rows.ts';
-import { failure, missingTable, onBoth, unknownName, yamlList } from './shared/run.ts';
+import { failure, missingTable, onBoth, unknownName, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
 const options = z.strictObject({
@@ -81,33 +81,41 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));
   const total = pairs.reduce((sum, pair) => sum + pair.blue.estimatedRows, 0);
   const dropped = droppedKeys(expect);
+  let seen = 0n;
   const progress = (rows: bigint, name?: string): void => {
-    tally.rows += rows;
-    const done = Number(tally.rows);
+    seen += rows;
+    const done = Number(seen);
     context.progress(done, Math.max(total, done), name);
   };
   const compared = await eachOf(pairs, context.blue.lanes, async (pair) => {
     const columns = matchColumns(pair, match.renames, dropped, ignored.columns.keys);
     const name = displayPath(pair.blue.path);
     progress(0n, name);
-    const result = await compareTable(context, pair, columns.pairs, {
-      values: options['show-values'],
-      progress: (rows) => progress(rows, name),
-    });
-    return { pair, columns, result };
+    try {
+      const result = await compareTable(context, pair, columns.pairs, {
+        values: options['show-values'],
+        progress: (rows) => progress(rows, name),
+      });
+      return { pair, columns, result };
+    } catch (error) {
+      return { pair, columns, finding: unread(NAME, name, error) };
+    }
   });
-  for (const { pair, columns, result } of compared) {
+  for (const { pair, columns, result, finding } of compared) {
     tally.findings.push(...columns.missing.map(missingColumn));
     tally.skipped.push(
       ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
       ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
     );
+    if (finding) tally.findings.push(finding);
+    if (!result) continue;
     tally.tables += 1;
+    tally.rows += result.rows.blue;
     tally.columns += columns.pairs.length;
     if (result.difference) tally.findings.push(different(pair.blue.path, result.rows, result.difference));
   }
   const objects = await largeObjects(context, tally);
-  context.progress(Number(tally.rows), Number(tally.rows));
+  context.progress(Number(seen), Number(seen));
   return report(tally, objects);
 }
 
@@ -174,6 +182,7 @@ function report(tally: Tally, objects: string): Finding[] {
     });
   }
   if (findings.some((finding) => finding.severity === 'failure')) return findings;
+  // Something was not read: what was is said all the same.
   const message =
     `${plural(tally.rows, 'row')} in ${plural(tally.tables, 'table')} (${plural(tally.columns, 'column')})` +
     `${objects} have the same checksums on both sides`;

@@ -6,7 +6,7 @@ import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
 import { matchTables, readIgnored } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
-import { failure, missingTable, onBoth, unknownName } from './shared/run.ts';
+import { failure, missingTable, readBoth, unknownName, unread } from './shared/run.ts';
 
 const NAME = 'row-counts';
 const options = z.strictObject({
@@ -51,12 +51,15 @@ async function run(context: CheckContext, ignore: readonly string[]): Promise<Fi
   const counted = await eachOf(pairs, context.blue.lanes, async (pair) => {
     const name = displayPath(pair.blue.path);
     context.progress(Number(rows), Math.max(total, Number(rows)), name);
-    const counts = await onBoth(context, (side) => context[side].countRows(pair[side].path));
-    rows += counts.blue;
-    return { name, counts };
+    try {
+      const counts = await readBoth(context, (side) => context[side].countRows(pair[side].path));
+      rows += counts.blue;
+      return counts.blue === counts.green ? undefined : different(name, counts.blue, counts.green);
+    } catch (error) {
+      return unread(NAME, name, error);
+    }
   });
-  for (const { name, counts } of counted)
-    if (counts.blue !== counts.green) findings.push(different(name, counts.blue, counts.green));
+  findings.push(...counted.filter((finding) => finding !== undefined));
   context.progress(Number(rows), Number(rows));
   if (ignored.names.length > 0 || match.dropped.length > 0) {
     findings.push({
@@ -68,7 +71,7 @@ async function run(context: CheckContext, ignore: readonly string[]): Promise<Fi
       ),
     });
   }
-  if (findings.some((finding) => finding.severity === 'failure')) return findings;
+  if (findings.some(({ severity }) => severity === 'failure' || severity === 'unknown')) return findings;
   const message = `${plural(rows, 'row')} in ${plural(pairs.length, 'table')} are the same number on both sides`;
   return [...findings, { check: NAME, severity: 'ok', message }];
 }

@@ -2,13 +2,14 @@ import { z } from 'zod';
 import type { Catalog, Path, SequenceState } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
+import type { Side } from '../core/side.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
 import { owner } from './shared/families.ts';
 import { droppedKeys } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
 import { readRenames } from './shared/renames.ts';
-import { failure, onBoth, yamlList } from './shared/run.ts';
+import { failure, readBoth, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'sequences';
 const options = z.strictObject({});
@@ -29,7 +30,12 @@ export const sequences: Driver<z.infer<typeof options>, CheckOpenContext, Check>
 async function run(context: CheckContext): Promise<Finding[]> {
   const renames = readRenames(context.expect);
   const dropped = droppedKeys(context.expect);
-  const states = await onBoth(context, (side) => context[side].sequences());
+  let states: Readonly<Record<Side, SequenceState[]>>;
+  try {
+    states = await readBoth(context, (side) => context[side].sequences());
+  } catch (error) {
+    return [unread(NAME, 'sequences', error)];
+  }
   const onGreen = new Map(states.green.map((state) => [keyOf(state.path), state]));
   const owners = { blue: owned(context.catalogs.blue), green: owned(context.catalogs.green) };
   const byOwner = new Map(

@@ -31,6 +31,14 @@ const gate = {
 };
 const json = { flags: '--json', description: 'print data as JSON on standard output' };
 
+const quiet = { flags: '-q, --quiet', description: 'print one line' };
+const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
+const jobs = { flags: '--jobs <count>', description: 'readings of each side at the same time (default: 2)' };
+const tables = {
+  flags: '--tables <names>',
+  description: 'only the rows of these tables, separated by commas',
+};
+
 /** Every command, in the order in which help lists them. */
 export const commands: readonly CommandSpec[] = [
   {
@@ -134,6 +142,36 @@ export const commands: readonly CommandSpec[] = [
     arguments: optionalRun,
     options: [gate],
     load: () => import('./reject.ts'),
+  },
+  {
+    name: 'verify',
+    summary: "Run a playbook's checks by themselves, also while a run follows; changes nothing",
+    arguments: playbook,
+    options: [quiet, json, junit, jobs, tables],
+    load: () => import('./verify.ts'),
+  },
+  {
+    name: 'compare',
+    summary: 'Compare any two databases: schema, every row, sequences; changes nothing',
+    arguments: [
+      { name: '<blue>', description: 'connection string of the one that is right' },
+      { name: '<green>', description: 'connection string of the one that is held against it' },
+    ],
+    options: [
+      quiet,
+      json,
+      junit,
+      jobs,
+      tables,
+      {
+        flags: '--checks <names>',
+        description: 'the checks, separated by commas (default: schema,checksums,sequences)',
+      },
+      { flags: '--ignore-tables <names>', description: 'tables whose rows are not compared' },
+      { flags: '--ignore-columns <names>', description: 'columns that are not compared' },
+      { flags: '--show-values', description: 'show the values of rows that differ' },
+    ],
+    load: () => import('./compare.ts'),
   },
   {
     name: 'migrate',

@@ -106,7 +106,8 @@ export interface Live {
   fingerprint(side: Side): Promise<string>;
   /** Who changed the schema since `follow`, a line each; only of blue, and until ownership has moved. */
   changes(side: Side): Promise<string[]>;
-  samePoint(plan: FollowPlan, control: WorkControl): Promise<SamePoint>;
+  /** Readers of both sides at one and the same moment: writers of `way.from` are held for the few milliseconds it takes. */
+  samePoint(way: Way, plan: FollowPlan, control: WorkControl): Promise<SamePoint>;
 
   /**
    * Everything that can be done before clients are held; one that fails is put back like any attempt. `since` is a

@@ -111,6 +111,20 @@ export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surrou
   };
 }
 
+/** A check by its name, with options in the words of a playbook; undefined when there is none that can do without a playbook. */
+export function openBareCheck(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  around: Surroundings,
+): Check | undefined {
+  const driver = Object.hasOwn(checkRegistry, name) ? checkRegistry[name] : undefined;
+  const context = { folder: process.cwd(), env: around.variables, resolve: around.resolve };
+  return driver?.bare ? driver.open(driver.options.parse(options), context) : undefined;
+}
+
+export const bareChecks = (): string[] =>
+  Object.entries(checkRegistry).flatMap(([name, { bare }]) => (bare ? [name] : []));
+
 function openDriver<Context, Live>(
   registry: Registry<Context, Live>,
   use: DriverUse,

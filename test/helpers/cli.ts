@@ -3,6 +3,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import type { Event } from '../../src/core/event.ts';
+import { FileJournalStore } from '../../src/journal/file.ts';
 
 export const root = new URL('../../', import.meta.url).pathname;
 export const cli = join(root, 'src/cli.ts');
@@ -61,4 +63,10 @@ export async function workplace(t: Pick<ExecutionContext, 'teardown'>): Promise<
     cutover: (args, env) => start(args, env).done,
     start,
   };
+}
+
+/** What the journal of the only run has. */
+export async function eventsOf({ folder }: Workplace): Promise<Event[]> {
+  const store = new FileJournalStore(join(folder, '.cutover'));
+  return store.read((await store.list()).at(-1)!);
 }

@@ -2,7 +2,7 @@ import type { Path } from '../../core/catalog.ts';
 import type { CheckContext } from '../../core/check.ts';
 import { locate, type Located } from './locate.ts';
 import type { ColumnPair, TablePair } from './match.ts';
-import { onBoth } from './run.ts';
+import { readBoth } from './run.ts';
 
 export interface Comparison {
   readonly rows: { readonly blue: bigint; readonly green: bigint };
@@ -25,7 +25,7 @@ export async function compareTable(
   columns: readonly ColumnPair[],
   options: { readonly values: boolean; readonly progress: (rows: bigint) => void },
 ): Promise<Comparison> {
-  const { blue, green } = await onBoth(context, (side) =>
+  const { blue, green } = await readBoth(context, (side) =>
     context[side].checksum(
       table[side].path,
       columns.map((pair) => pair[side]),
@@ -46,7 +46,7 @@ async function columnsOf(
   columns: readonly ColumnPair[],
   located: Located,
 ): Promise<Pick<Difference, 'columns' | 'how'>> {
-  const sums = await onBoth(context, (side) =>
+  const sums = await readBoth(context, (side) =>
     context[side].columnSums(
       table[side].path,
       columns.map((pair) => pair[side]),

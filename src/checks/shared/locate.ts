@@ -2,7 +2,7 @@ import type { Buckets, Checksum, HashedColumn, HashedRow, Path } from '../../cor
 import type { CheckContext } from '../../core/check.ts';
 import type { Side } from '../../core/side.ts';
 import type { ColumnPair, TablePair } from './match.ts';
-import { onBoth } from './run.ts';
+import { readBoth } from './run.ts';
 
 /** A row that is not the same on both sides. */
 export interface RowDifference {
@@ -54,7 +54,7 @@ export async function locate(
   const subject = { context, table, columns, by: key ?? columns };
   const most = Number(rows.blue > rows.green ? rows.blue : rows.green);
   const narrowed = await narrow(subject, most);
-  const found = await onBoth(context, (side) =>
+  const found = await readBoth(context, (side) =>
     context[side].rowsIn(table[side].path, of(columns, side), bucketsOf(subject, side, narrowed), {
       limit: ROWS,
       values,
@@ -93,7 +93,7 @@ async function narrow(subject: Subject, rows: number): Promise<Narrowed> {
   while (now.bits < enough) {
     const bits = Math.min(enough, now.bits + MOST_BITS);
     const outer = now;
-    const sums = await onBoth(context, (side) =>
+    const sums = await readBoth(context, (side) =>
       context[side].buckets(
         table[side].path,
         of(columns, side),

@@ -1,5 +1,7 @@
 import type { CheckContext, Finding } from '../../core/check.ts';
 import type { Path, Table } from '../../core/catalog.ts';
+import { isServerError, serverMessage, type ServerError } from '../../core/errors.ts';
+import type { Side } from '../../core/side.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';
 import { didYouMean } from './names.ts';
 
@@ -30,6 +32,37 @@ export async function onBoth<T>(
   if (blue.status === 'rejected') throw blue.reason;
   if (green.status === 'rejected') throw green.reason;
   return { blue: blue.value, green: green.value };
+}
+
+/** A side that did not let itself be read: no right, a lock, row security, or something that is gone. */
+export class UnreadError extends Error {
+  constructor(side: Side, cause: ServerError) {
+    super(`on ${side}: ${serverMessage(cause)}`, { cause });
+  }
+}
+
+/** Asks both sides for something of theirs; throws UnreadError when a server refuses. */
+export const readBoth = <T>(
+  context: CheckContext,
+  work: (side: Side) => Promise<T>,
+): Promise<{ blue: T; green: T }> =>
+  onBoth(context, async (side) => {
+    try {
+      return await work(side);
+    } catch (error) {
+      throw isServerError(error) ? new UnreadError(side, error) : error;
+    }
+  });
+
+/** What could not be read is told, and never counts as equal; every other error goes on. */
+export function unread(check: string, what: string, error: unknown): Finding {
+  if (!(error instanceof UnreadError)) throw error;
+  return {
+    check,
+    severity: 'unknown',
+    message: `${what} could not be read ${error.message}`,
+    hint: 'let the tool connect as a role that may read everything (BYPASSRLS where policies hide rows), or leave out what it may not',
+  };
 }
 
 export const failure = (check: string, message: string, more: Partial<Finding> = {}): Finding => ({

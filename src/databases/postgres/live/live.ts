@@ -22,7 +22,7 @@ import { createSlot, dropSlot, findSlot } from './objects/slot.ts';
 import { readSpoilers } from './spoilers.ts';
 import { fenceTables, limitStatement } from './objects/standby.ts';
 import { enable, findSubscription, originOf, startAt, subscribe } from './objects/subscription.ts';
-import { readTables, toFollow } from './objects/tables.ts';
+import { inBoth, readTables, toFollow } from './objects/tables.ts';
 
 const key = (path: readonly string[]): string => JSON.stringify(path);
 
@@ -166,12 +166,14 @@ export class Following extends Turning implements Live {
     return readDdl(await this.sides.hand(side));
   }
 
-  async samePoint({ tables }: FollowPlan, control: WorkControl): Promise<SamePoint> {
-    const subscription = await findSubscription(await this.sides.hand('green'), this.name(FORWARD));
-    if (!subscription) throw new StepError(`the subscription ${this.name(FORWARD)} is gone`);
+  async samePoint(way: Way, plan: FollowPlan, control: WorkControl): Promise<SamePoint> {
+    const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
+    const subscription = await findSubscription(to, this.name(way));
+    if (!subscription) throw new StepError(`the subscription ${this.name(way)} is gone`);
     return samePoint({
       sides: this.sides,
-      tables,
+      way,
+      tables: inBoth(await readTables(from), await readTables(to), plan.tables),
       subscription,
       signal: control.signal,
       attempt: (number) =>

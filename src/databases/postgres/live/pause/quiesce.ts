@@ -1,11 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SequenceState } from '../../../../core/catalog.ts';
 import { codeOf, StepError } from '../../../../core/errors.ts';
-import type { FollowedTable, SamePoint } from '../../../../core/live.ts';
+import type { FollowedTable, SamePoint, Way } from '../../../../core/live.ts';
 import type { Side } from '../../../../core/side.ts';
 import { quotePath } from '../../../../util/sql.ts';
-import type { Connection } from '../../connection.ts';
-import { createReader, prepareReaderSession } from '../../reading/reader.ts';
+import { Snapshot } from '../../reading/snapshot.ts';
 import { arrived, mark } from './progress.ts';
 import { Sequences } from './sequences.ts';
 import type { Sides } from '../../sides.ts';
@@ -16,9 +14,12 @@ const HOLD_MS = 400;
 const LOCK_MS = 150;
 const ATTEMPTS = 40;
 const PAUSE_MS = 500;
+/** Readings of a side that go on at the same time. */
+const LANES = 2;
 
 interface Quiet {
   readonly sides: Sides;
+  readonly way: Way;
   readonly tables: readonly FollowedTable[];
   readonly subscription: Subscription;
   readonly signal: AbortSignal;
@@ -27,32 +28,32 @@ interface Quiet {
 }
 
 /**
- * Readers of both sides at one and the same moment: writers to blue's tables are held for the few milliseconds that
- * green needs to be level, and a snapshot is taken on either side. Then they go on, and the snapshots stay.
+ * Readers of both sides at one and the same moment: writers to the tables of `way.from` are held for the few milliseconds that
+ * the other side needs to be level, and a snapshot is taken on either side. Then they go on, and the snapshots stay.
  */
 export async function samePoint(quiet: Quiet): Promise<SamePoint> {
-  const { sides, signal } = quiet;
-  const blue = await Snapshot.open(sides, 'blue');
-  const green = await Snapshot.open(sides, 'green');
+  const { sides, way, signal } = quiet;
+  const blue = await Snapshot.open(() => sides.connect('blue'), LANES);
+  const green = await Snapshot.open(() => sides.connect('green'), LANES);
   const end = async (): Promise<void> => {
     await blue.end();
     await green.end();
   };
   try {
-    const sequences = await Sequences.between(await sides.hand('blue'), await sides.hand('green'));
+    const sequences = await Sequences.between(await sides.hand(way.from), await sides.hand(way.to));
     for (let number = 1; ; number += 1) {
       signal.throwIfAborted();
       quiet.attempt(number);
       const heldMs = await hold(quiet, async (deadline) => {
-        const hands = { blue: await sides.hand('blue'), green: await sides.hand('green') };
-        const lsn = await mark(hands.blue, 'blue');
-        if ((await arrived(hands.green, quiet.subscription, lsn, deadline)) === undefined) return false;
-        await sequences.carry(hands.blue, hands.green);
+        const hands = { from: await sides.hand(way.from), to: await sides.hand(way.to) };
+        const lsn = await mark(hands.from, way.from);
+        if ((await arrived(hands.to, quiet.subscription, lsn, deadline)) === undefined) return false;
+        await sequences.carry(hands.from, hands.to);
         await Promise.all([blue.take(), green.take()]);
         return true;
       });
       if (heldMs !== undefined) return { blue: blue.reader(), green: green.reader(), heldMs, end };
-      if (number >= ATTEMPTS) throw busy();
+      if (number >= ATTEMPTS) throw busy(way.from);
       await sleep(PAUSE_MS, undefined, { signal });
     }
   } catch (error) {
@@ -61,17 +62,17 @@ export async function samePoint(quiet: Quiet): Promise<SamePoint> {
   }
 }
 
-const busy = (): StepError =>
-  new StepError(`blue never stood still for the ${HOLD_MS} ms that a comparison needs`, {
+const busy = (side: Side): StepError =>
+  new StepError(`${side} never stood still for the ${HOLD_MS} ms that a comparison needs`, {
     hint: 'a long transaction or a vacuum holds one of its tables: wait for it, and run again',
   });
 
 /** Holds writers while `work` goes on; milliseconds for which they waited, or undefined when it was not to be had. */
 async function hold(
-  { sides, tables }: Quiet,
+  { sides, way, tables }: Quiet,
   work: (deadline: number) => Promise<boolean>,
 ): Promise<number | undefined> {
-  const holder = await sides.connect('blue');
+  const holder = await sides.connect(way.from);
   try {
     const started = performance.now();
     // Their own sessions detect deadlocks after a second: by then we have given up long since. And should green say
@@ -91,46 +92,5 @@ async function hold(
     throw error;
   } finally {
     await holder.end();
-  }
-}
-
-/** A side as it was at one moment, for as long as it is wanted. */
-class Snapshot {
-  readonly #holder: Connection;
-  readonly #reading: Connection;
-  #id = '';
-  #sequences: SequenceState[] = [];
-
-  private constructor(holder: Connection, reading: Connection) {
-    this.#holder = holder;
-    this.#reading = reading;
-  }
-
-  static async open(sides: Sides, side: Side): Promise<Snapshot> {
-    const holder = await sides.connect(side);
-    await prepareReaderSession(holder.client);
-    const reading = await sides.connect(side);
-    await prepareReaderSession(reading.client);
-    return new Snapshot(holder, reading);
-  }
-
-  async take(): Promise<void> {
-    // Of the attempt before this one; without one it is a warning.
-    await this.#holder.query('ROLLBACK');
-    const [row] = await this.#holder.query<{ id: string }>(
-      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot() AS id',
-    );
-    this.#id = row!.id;
-    this.#sequences = await createReader([this.#reading.client]).sequences();
-  }
-
-  reader(): SamePoint['blue'] {
-    const sequences = this.#sequences;
-    return { ...createReader([this.#reading.client], this.#id), sequences: () => Promise.resolve(sequences) };
-  }
-
-  async end(): Promise<void> {
-    await this.#holder.end();
-    await this.#reading.end();
   }
 }

@@ -1,0 +1,11 @@
+import { UsageError } from '../../core/errors.ts';
+
+/** Separated by commas, but for those inside of quoted names. */
+export const listOf = (text: string): string[] =>
+  (text.match(/(?:"(?:[^"]|"")*"|[^,"])+/g) ?? []).map((name) => name.trim()).filter((name) => name !== '');
+
+export function jobsOf(text: string | undefined): number {
+  const jobs = Number(text ?? '2');
+  if (Number.isSafeInteger(jobs) && jobs >= 1 && jobs <= 64) return jobs;
+  throw new UsageError(`--jobs ${text} is not a number from 1 to 64`);
+}

@@ -1,0 +1,48 @@
+import { RefusedError, UsageError, type ExitCode } from '../core/errors.ts';
+import { loadPlaybook } from '../playbook/load.ts';
+import type { RunState } from '../journal/fold.ts';
+import { follows, verifyPlaybook, verifyRun } from '../run/verify.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { jobsOf, listOf } from './shared/lists.ts';
+import { withSignals } from './shared/signals.ts';
+import { allRuns, surroundingsOf, withStore } from './shared/surroundings.ts';
+import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdict.ts';
+
+type VerifyOptions = Options<VerdictOptions & { jobs?: string; tables?: string }>;
+
+/** The checks of a playbook by themselves: on both sides of its run that follows, or on two databases that stand still. */
+export async function run(
+  [file]: readonly (string | undefined)[],
+  options: VerifyOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const around = await surroundingsOf(options);
+  const playbook = await loadPlaybook(file!, around.env);
+  if (playbook.verify.length === 0)
+    throw new UsageError('the playbook asks for no check', { where: file, hint: 'verify: [checksums]' });
+  const state = await latestOf(playbook.name, options);
+  const tables = options.tables === undefined ? undefined : listOf(options.tables);
+  if (state && tables)
+    throw new RefusedError(`run ${state.run} follows: all of its tables are read at one moment`, {
+      hint: 'leave --tables out',
+    });
+  const started = performance.now();
+  return withSignals(
+    io.err,
+    async (signal) => {
+      const progress = progressLines(io, options);
+      const verifying = { around, jobs: jobsOf(options.jobs), tables, signal, progress };
+      const compared = await (state ? verifyRun(state, verifying) : verifyPlaybook(playbook, verifying));
+      return tellVerdict(compared, performance.now() - started, options, io);
+    },
+    { means: 'the reading ends; nothing was touched' },
+  );
+}
+
+/** The playbook's latest run, if its sides follow each other. */
+const latestOf = (name: string, options: VerifyOptions): Promise<RunState | undefined> =>
+  withStore(options, async (store) => {
+    const { states } = await allRuns(store);
+    const latest = states.findLast(({ plan }) => plan.name === name);
+    return latest && follows(latest) ? latest : undefined;
+  });

@@ -1,0 +1,57 @@
+import type { Reader, SequenceState } from '../../../core/catalog.ts';
+import type { Connection } from '../connection.ts';
+import { createReader, prepareReaderSession } from './reader.ts';
+
+/** A database as it was at one moment, for as long as it is wanted, over several connections. */
+export class Snapshot {
+  readonly #holder: Connection;
+  readonly #lanes: readonly Connection[];
+  #id = '';
+  #sequences: () => Promise<SequenceState[]> = () => Promise.resolve([]);
+
+  private constructor(holder: Connection, lanes: readonly Connection[]) {
+    this.#holder = holder;
+    this.#lanes = lanes;
+  }
+
+  static async open(connect: () => Promise<Connection>, lanes: number): Promise<Snapshot> {
+    const opened: Connection[] = [];
+    try {
+      for (let count = 0; count <= lanes; count += 1) {
+        const connection = await connect();
+        opened.push(connection);
+        await prepareReaderSession(connection.client);
+      }
+    } catch (error) {
+      await Promise.all(opened.map((connection) => connection.end()));
+      throw error;
+    }
+    return new Snapshot(opened[0]!, opened.slice(1));
+  }
+
+  /** The moment is now; repeatable. */
+  async take(): Promise<void> {
+    // Of the attempt before this one; without one it is a warning.
+    await this.#holder.query('ROLLBACK');
+    const [row] = await this.#holder.query<{ id: string }>(
+      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot() AS id',
+    );
+    this.#id = row!.id;
+    // No snapshot holds these. Whoever may not read them need not have wanted to.
+    const reading = createReader([this.#lanes[0]!.client]).sequences();
+    const [sequences] = await Promise.allSettled([reading]);
+    this.#sequences = () =>
+      sequences.status === 'fulfilled'
+        ? Promise.resolve(sequences.value)
+        : Promise.reject(sequences.reason as Error);
+  }
+
+  reader(): Reader {
+    const clients = this.#lanes.map(({ client }) => client);
+    return { ...createReader(clients, this.#id), sequences: this.#sequences };
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([this.#holder, ...this.#lanes].map((connection) => connection.end()));
+  }
+}
