@@ -2,6 +2,8 @@ import type { Check, CheckOpenContext } from '../core/check.ts';
 import type { Registry } from '../core/driver.ts';
 import { checksums } from './checksums.ts';
 import { command } from './command.ts';
+import { foreignKeys } from './foreign-keys.ts';
+import { indexes } from './indexes.ts';
 import { rowCounts } from './row-counts.ts';
 import { schema } from './schema.ts';
 import { sequences } from './sequences.ts';
@@ -12,6 +14,8 @@ export const checks: Registry<CheckOpenContext, Check> = {
   'row-counts': rowCounts,
   checksums,
   sequences,
+  'foreign-keys': foreignKeys,
+  indexes,
   sql,
   command,
 };

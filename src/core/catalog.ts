@@ -77,6 +77,36 @@ export interface HashedRow {
   readonly values: readonly (string | null)[];
 }
 
+export interface ForeignKey {
+  readonly table: Path;
+  readonly name: string;
+  readonly references: Path;
+  readonly validated: boolean;
+}
+
+export interface Index {
+  /** Schema, table, and name. */
+  readonly path: Path;
+  readonly valid: boolean;
+  readonly unique: boolean;
+}
+
+/** What a database promises of itself, and whether it holds. */
+export interface Integrity {
+  foreignKeys(): Promise<ForeignKey[]>;
+  /** Rows whose parent is missing. */
+  orphans(key: ForeignKey): Promise<bigint>;
+  indexes(): Promise<Index[]>;
+  /** Keys of a unique index that more than one row has, by reading the table and not the index. */
+  duplicates(index: Index): Promise<bigint>;
+  /** Holds B-tree indexes against their tables; the complaints. Undefined where the means is not there (amcheck). */
+  damaged(
+    progress?: (done: number, total: number) => void,
+  ): Promise<{ path: Path; complaint: string }[] | undefined>;
+  /** Tables with rows of which the planner knows nothing. */
+  unanalyzed(): Promise<Path[]>;
+}
+
 export type Row = Record<string, unknown>;
 
 /** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
@@ -110,6 +140,7 @@ export interface Reader {
   /** All large objects together, or undefined when the role may not read them. */
   largeObjects(): Promise<Checksum | undefined>;
   sequences(): Promise<SequenceState[]>;
+  readonly integrity: Integrity;
   /** Runs a query in a read-only transaction. Values come as the server's text. */
   query(sql: string): Promise<Row[]>;
 }

@@ -45,14 +45,16 @@ export class UnreadError extends Error {
 export const readBoth = <T>(
   context: CheckContext,
   work: (side: Side) => Promise<T>,
-): Promise<{ blue: T; green: T }> =>
-  onBoth(context, async (side) => {
-    try {
-      return await work(side);
-    } catch (error) {
-      throw isServerError(error) ? new UnreadError(side, error) : error;
-    }
-  });
+): Promise<{ blue: T; green: T }> => onBoth(context, (side) => reading(side, () => work(side)));
+
+/** Asks one side for something of its; throws UnreadError when the server refuses. */
+export async function reading<T>(side: Side, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw isServerError(error) ? new UnreadError(side, error) : error;
+  }
+}
 
 /** What could not be read is told, and never counts as equal; every other error goes on. */
 export function unread(check: string, what: string, error: unknown): Finding {

@@ -4,6 +4,7 @@ import { eachOf, lanes } from '../../../util/lanes.ts';
 import { quoteLiteral } from '../../../util/sql.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
+import { integrityOf } from './integrity.ts';
 import { bucketsSql, rowsSql } from './rows.ts';
 import { readSequences } from './sequences.ts';
 import { Sources } from './source.ts';
@@ -108,6 +109,7 @@ export function createReader(
         }),
       ),
     largeObjects: () => use((lane) => lane.reading(readLargeObjects)),
+    integrity: integrityOf((work) => use((lane) => lane.within('repeatable read', work))),
     sequences: () => use((lane) => lane.reading(readSequences)),
     query: (sql) => use((lane) => lane.query(sql)),
   };
