@@ -155,3 +155,33 @@ test.serial('a key that green has lost, with a row doubled', (t) =>
     t.regex(said(await find(pair)), /id=30: only on green/);
   }),
 );
+
+test.serial('a column that a migration has retyped or moved is held against an expression over blue', (t) =>
+  withPair(small, async (pair) => {
+    await pair.green.query(
+      `alter table items add column cents bigint; update items set cents = (price * 100)::bigint;
+       alter table items alter at type text using to_char(at at time zone 'UTC', 'YYYY-MM-DD')`,
+    );
+    const options = {
+      as: { 'items.cents': '(price * 100)::bigint', 'public.items.at': "to_char(at, 'YYYY-MM-DD')" },
+    };
+    t.deepEqual(failures(await find(pair, options)), []);
+    // Without it, one differs, and of the other nothing is known.
+    t.regex(said(await find(pair)), /items differs in at/);
+    await pair.green.query(
+      'update items set cents = cents + 1 where id = 5; update items set cents = null where id = 6',
+    );
+    const wrong = said(await find(pair, { ...options, 'show-values': true }));
+    t.regex(wrong, /items differs in cents/);
+    t.regex(wrong, /^ {2}id=5: cents "550" → "551"$/m);
+    t.regex(wrong, /^ {2}id=6: cents "650" → NULL$/m);
+    t.regex(
+      said(await find(pair, { as: { 'items.sents': '1' } })),
+      /as names items\.sents, which matches nothing/,
+    );
+    const [broken] = (await find(pair, { as: { 'items.cents': 'nothing * 2' } })).filter(
+      ({ severity }) => severity === 'unknown',
+    );
+    t.regex(broken!.message, /public\.items could not be read on blue: column "nothing" does not exist/);
+  }),
+);

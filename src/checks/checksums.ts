@@ -5,14 +5,15 @@ import type { Driver } from '../core/driver.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { compareTable, type Comparison, type Difference } from './shared/compare-table.ts';
 import { columnPaths, droppedKeys, matchColumns, matchTables, readIgnored } from './shared/match.ts';
-import { keyOf } from './shared/names.ts';
+import { keyOf, readName } from './shared/names.ts';
 import { describeRows } from './shared/print-rows.ts';
 import { failure, missingTable, onBoth, unknownName, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
-const options = z.strictObject({
+const options = checkOptions({
   'ignore-columns': z
     .array(z.string())
     .default([])
@@ -21,6 +22,10 @@ const options = z.strictObject({
     .array(z.string())
     .default([])
     .meta({ description: 'Tables that are not compared: schema.table, or a table in public.' }),
+  as: z.record(z.string(), z.string().min(1)).default({}).meta({
+    description:
+      "Columns of green that are held against SQL over blue's columns: { items.price_cents: (price * 100)::bigint }.",
+  }),
   'show-values': z
     .boolean()
     .default(false)
@@ -40,6 +45,9 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
       const ignored = [...options['ignore-tables'], ...options['ignore-columns']];
       return [
         'reads every row of both sides and compares 64-bit checksums over the columns that both have',
+        ...Object.entries(options.as).map(
+          ([column, sql]) => `holds ${column} of green against ${sql} of blue`,
+        ),
         ...(ignored.length > 0 ? [`does not look at ${ignored.join(', ')}`] : []),
       ];
     },
@@ -64,10 +72,12 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     tables: readIgnored(options['ignore-tables'], 2, known.tables),
     columns: readIgnored(options['ignore-columns'], 3, known.columns),
   };
+  const as = expressionsOf(options.as, columnPaths(catalogs.green.tables));
   const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0 };
   tally.findings.push(
     ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
     ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
+    ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
   );
   const match = matchTables(catalogs, expect);
   const isIgnored = (path: Path): boolean => ignored.tables.keys.has(keyOf(path));
@@ -80,7 +90,12 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
   );
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));
   const total = pairs.reduce((sum, pair) => sum + pair.blue.estimatedRows, 0);
-  const dropped = droppedKeys(expect);
+  const words = {
+    renames: match.renames,
+    dropped: droppedKeys(expect),
+    ignored: ignored.columns.keys,
+    as: as.byKey,
+  };
   let seen = 0n;
   const progress = (rows: bigint, name?: string): void => {
     seen += rows;
@@ -88,7 +103,7 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     context.progress(done, Math.max(total, done), name);
   };
   const compared = await eachOf(pairs, context.blue.lanes, async (pair) => {
-    const columns = matchColumns(pair, match.renames, dropped, ignored.columns.keys);
+    const columns = matchColumns(pair, words);
     const name = displayPath(pair.blue.path);
     progress(0n, name);
     try {
@@ -117,6 +132,22 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
   const objects = await largeObjects(context, tally);
   context.progress(Number(seen), Number(seen));
   return report(tally, objects);
+}
+
+/** What the playbook says of green's columns, by their keys, and the names that match none. */
+function expressionsOf(
+  as: Options['as'],
+  known: readonly Path[],
+): { byKey: ReadonlyMap<string, string>; unknown: string[] } {
+  const keys = new Set(known.map(keyOf));
+  const byKey = new Map<string, string>();
+  const unknown: string[] = [];
+  for (const [name, sql] of Object.entries(as)) {
+    const path = readName(name, 3);
+    if (path && keys.has(keyOf(path))) byKey.set(keyOf(path), sql);
+    else unknown.push(name);
+  }
+  return { byKey, unknown };
 }
 
 const missingColumn = (path: Path): Finding =>

@@ -5,10 +5,11 @@ import { failureOf, run as execute, shellLine } from '../util/exec.ts';
 import { duration } from '../util/options.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { failure } from './shared/run.ts';
 
 const NAME = 'command';
-const options = z.strictObject({
+const options = checkOptions({
   run: z.string().min(1).meta({ description: 'A shell line; it passes when it exits with 0.' }),
   timeout: duration().prefault('1m').meta({ description: 'How long it may take.' }),
   variable: z

@@ -6,11 +6,12 @@ import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { keyOf } from './shared/names.ts';
 import { abortable, failure, reading, unread } from './shared/run.ts';
 
 const NAME = 'foreign-keys';
-const options = z.strictObject({});
+const options = checkOptions({});
 
 /** Looks for rows without a parent: triggers that are off let them in, and so does a key that is not validated. */
 export const foreignKeys: Driver<z.infer<typeof options>, CheckOpenContext, Check> = {

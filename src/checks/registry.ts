@@ -3,19 +3,22 @@ import type { Registry } from '../core/driver.ts';
 import { checksums } from './checksums.ts';
 import { command } from './command.ts';
 import { foreignKeys } from './foreign-keys.ts';
+import { http } from './http.ts';
 import { indexes } from './indexes.ts';
+import { mannered } from './shared/manner.ts';
 import { rowCounts } from './row-counts.ts';
 import { schema } from './schema.ts';
 import { sequences } from './sequences.ts';
 import { sql } from './sql.ts';
 
 export const checks: Registry<CheckOpenContext, Check> = {
-  schema,
-  'row-counts': rowCounts,
-  checksums,
-  sequences,
-  'foreign-keys': foreignKeys,
-  indexes,
-  sql,
-  command,
+  schema: mannered(schema),
+  'row-counts': mannered(rowCounts),
+  checksums: mannered(checksums),
+  sequences: mannered(sequences),
+  'foreign-keys': mannered(foreignKeys),
+  indexes: mannered(indexes),
+  sql: mannered(sql),
+  command: mannered(command),
+  http: mannered(http),
 };

@@ -3,13 +3,14 @@ import type { Catalog, CatalogObject, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
 import { formatCount, plural } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { likelyRenames, renameMap } from './shared/likely-renames.ts';
 import { printAdded, printDifference } from './shared/print-difference.ts';
 import { compareSchemas, type Difference } from './shared/schema-diff.ts';
 import { failure, yamlList } from './shared/run.ts';
 
 const NAME = 'schema';
-const options = z.strictObject({});
+const options = checkOptions({});
 
 /** Compares the definitions of all objects, under what the migrations are expected to change. */
 export const schema: Driver<z.infer<typeof options>, CheckOpenContext, Check> = {

@@ -5,6 +5,7 @@ import type { Driver } from '../core/driver.ts';
 import type { Side } from '../core/side.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { owner } from './shared/families.ts';
 import { droppedKeys } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
@@ -12,7 +13,7 @@ import { readRenames } from './shared/renames.ts';
 import { failure, readBoth, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'sequences';
-const options = z.strictObject({});
+const options = checkOptions({});
 
 /** Compares where the sequences stand: one that is behind would give out keys that are taken. */
 export const sequences: Driver<z.infer<typeof options>, CheckOpenContext, Check> = {

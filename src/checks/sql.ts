@@ -4,26 +4,25 @@ import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/che
 import type { Driver } from '../core/driver.ts';
 import { messageOf } from '../core/errors.ts';
 import { plural } from '../util/units.ts';
+import { checkOptions } from './shared/manner.ts';
 import { abortable, failure } from './shared/run.ts';
 
 const NAME = 'sql';
 const value = z.union([z.string(), z.number(), z.boolean(), z.null()]);
-const options = z
-  .strictObject({
-    query: z.string().min(1).meta({ description: 'One statement; it runs in a read-only transaction.' }),
-    equals: value.optional().meta({ description: 'The single value that the query must give.' }),
-    rows: z
-      .array(z.array(value))
-      .optional()
-      .meta({ description: 'The rows that the query must give, in this order.' }),
-    'same-on-both': z.literal(true).optional().meta({ description: 'Both sides must give the same rows.' }),
-    on: z.enum(['green', 'blue', 'both']).default('green'),
-  })
-  .refine(
-    (given) =>
-      [given.equals, given.rows, given['same-on-both']].filter((one) => one !== undefined).length === 1,
-    { error: 'needs exactly one of "equals", "rows" and "same-on-both: true"' },
-  );
+const options = checkOptions({
+  query: z.string().min(1).meta({ description: 'One statement; it runs in a read-only transaction.' }),
+  equals: value.optional().meta({ description: 'The single value that the query must give.' }),
+  rows: z
+    .array(z.array(value))
+    .optional()
+    .meta({ description: 'The rows that the query must give, in this order.' }),
+  'same-on-both': z.literal(true).optional().meta({ description: 'Both sides must give the same rows.' }),
+  on: z.enum(['green', 'blue', 'both']).default('green'),
+}).refine(
+  (given) =>
+    [given.equals, given.rows, given['same-on-both']].filter((one) => one !== undefined).length === 1,
+  { error: 'needs exactly one of "equals", "rows" and "same-on-both: true"' },
+);
 type Options = z.infer<typeof options>;
 type Value = z.infer<typeof value>;
 type Side = 'blue' | 'green';

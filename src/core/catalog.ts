@@ -49,6 +49,8 @@ export interface HashedColumn {
   /** Hash by this type's own function; `text` hashes the value's text and fits every type. */
   readonly as: string;
   readonly nullable: boolean;
+  /** SQL over the table's columns that is read in the column's place. */
+  readonly expression?: string;
 }
 
 export interface Checksum {
@@ -113,6 +115,8 @@ export type Row = Record<string, unknown>;
 export interface Reader {
   /** Readings that go on at the same time; more of them wait. */
   readonly lanes: number;
+  /** From then on, by `performance.now()`, the server ends what it is asked; undefined for never. */
+  setDeadline(deadline: number | undefined): void;
   catalog(): Promise<Catalog>;
   countRows(table: Path): Promise<bigint>;
   /** Large tables are read in parts; `progress` hears the rows of each. */

@@ -59,13 +59,18 @@ export interface ColumnMatch {
   readonly ignored: readonly Path[];
 }
 
+/** What the playbook says of columns. */
+export interface ColumnWords {
+  readonly renames: Renames;
+  readonly dropped: ReadonlySet<string>;
+  readonly ignored: ReadonlySet<string>;
+  /** SQL over blue's columns, by the key of green's column that is held against it. */
+  readonly as: ReadonlyMap<string, string>;
+}
+
 /** Finds a table's columns on green, and how each pair is hashed so that both sides agree. */
-export function matchColumns(
-  table: TablePair,
-  renames: Renames,
-  dropped: ReadonlySet<string>,
-  ignored: ReadonlySet<string>,
-): ColumnMatch {
+export function matchColumns(table: TablePair, words: ColumnWords): ColumnMatch {
+  const { renames, dropped, ignored, as } = words;
   const onGreen = new Map(table.green.columns.map((column) => [column.name, column]));
   const match = {
     pairs: [] as ColumnPair[],
@@ -79,9 +84,17 @@ export function matchColumns(
     const there = renames.path(path);
     const green = onGreen.get(there.at(-1)!);
     if (ignored.has(keyOf(path)) || ignored.has(keyOf(there))) match.ignored.push(path);
+    else if (green && as.has(keyOf([...table.green.path, green.name]))) continue;
     else if (green) match.pairs.push({ path, ...hashed(column, green) });
     else if (dropped.has(keyOf(path))) match.dropped.push(path);
     else match.missing.push(path);
+  }
+  for (const { name } of table.green.columns) {
+    const path = [...table.green.path, name];
+    const expression = as.get(keyOf(path));
+    if (expression === undefined) continue;
+    const column = { name, as: 'expression', nullable: true };
+    match.pairs.push({ path, blue: { ...column, expression }, green: column });
   }
   return match;
 }

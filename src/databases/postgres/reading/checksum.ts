@@ -71,7 +71,8 @@ const links: Readonly<Record<string, Link>> = {
   jsonb: outputBy('jsonb_out'),
 };
 
-export const valueOf = (column: HashedColumn): string => quoteIdentifier(column.name);
+export const valueOf = ({ name, expression }: HashedColumn): string =>
+  expression === undefined ? quoteIdentifier(name) : `(${expression})`;
 
 const link = (column: HashedColumn, seed: string): string =>
   (links[column.as] ?? output)(valueOf(column), column.nullable, seed);

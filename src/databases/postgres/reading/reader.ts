@@ -55,10 +55,14 @@ export function createReader(
   snapshot?: string,
   partBytes = PART_BYTES,
 ): Reader {
-  const use = lanes(clients.map((client) => new Lane(client, snapshot)));
+  const all = clients.map((client) => new Lane(client, snapshot));
+  const use = lanes(all);
   const sources = new Sources(partBytes);
   return {
     lanes: clients.length,
+    setDeadline(deadline) {
+      for (const lane of all) lane.deadline = deadline;
+    },
     catalog: async () => {
       const catalog = await use((lane) => lane.within('repeatable read', (ask) => readCatalog(ask)));
       sources.know(catalog.tables);
@@ -120,6 +124,8 @@ class Lane {
   readonly #client: pg.Client;
   readonly #snapshot: string | undefined;
   readonly #ask: Ask;
+  deadline: number | undefined;
+  #limited = false;
 
   constructor(client: pg.Client, snapshot: string | undefined) {
     this.#client = client;
@@ -128,8 +134,18 @@ class Lane {
   }
 
   /** Statements that see one state each, or that of the snapshot. */
-  reading<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
-    return this.#snapshot === undefined ? work(this.#ask) : this.within('repeatable read', work);
+  async reading<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
+    if (this.#snapshot !== undefined) return this.within('repeatable read', work);
+    await this.#limit();
+    return work(this.#ask);
+  }
+
+  /** What is left of the time, as a limit of the session's. */
+  async #limit(): Promise<void> {
+    if (this.deadline === undefined && !this.#limited) return;
+    const left = this.deadline === undefined ? 0 : Math.max(1, Math.ceil(this.deadline - performance.now()));
+    await this.#client.query(`set statement_timeout = ${left}`);
+    this.#limited = this.deadline !== undefined;
   }
 
   /** Without workers of the server's own: with them it would read all of a table for each range of its blocks. */
@@ -141,7 +157,8 @@ class Lane {
   }
 
   /** Statements in one transaction. */
-  within<T>(isolation: string, work: (ask: Ask) => Promise<T>): Promise<T> {
+  async within<T>(isolation: string, work: (ask: Ask) => Promise<T>): Promise<T> {
+    await this.#limit();
     return inTransaction(
       this.#client,
       this.#snapshot === undefined ? isolation : 'repeatable read',
