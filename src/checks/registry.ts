@@ -6,6 +6,7 @@ import { foreignKeys } from './foreign-keys.ts';
 import { http } from './http.ts';
 import { indexes } from './indexes.ts';
 import { mannered } from './shared/manner.ts';
+import { plans } from './plans.ts';
 import { rowCounts } from './row-counts.ts';
 import { schema } from './schema.ts';
 import { sequences } from './sequences.ts';
@@ -18,6 +19,7 @@ export const checks: Registry<CheckOpenContext, Check> = {
   sequences: mannered(sequences),
   'foreign-keys': mannered(foreignKeys),
   indexes: mannered(indexes),
+  plans: mannered(plans),
   sql: mannered(sql),
   command: mannered(command),
   http: mannered(http),

@@ -145,6 +145,10 @@ export interface Reader {
   largeObjects(): Promise<Checksum | undefined>;
   sequences(): Promise<SequenceState[]>;
   readonly integrity: Integrity;
+  /** How the server would execute a statement, as it writes it in JSON; with `generic` its `$1` stand for any value. */
+  explain(sql: string, options: { readonly generic: boolean }): Promise<string>;
+  /** The statements of this database that took most time in all, where pg_stat_statements is at hand; undefined otherwise. */
+  heaviest(count: number): Promise<string[] | undefined>;
   /** Runs a query in a read-only transaction. Values come as the server's text. */
   query(sql: string): Promise<Row[]>;
 }

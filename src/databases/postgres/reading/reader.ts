@@ -4,6 +4,7 @@ import { eachOf, lanes } from '../../../util/lanes.ts';
 import { quoteLiteral } from '../../../util/sql.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
+import { heaviest } from './heaviest.ts';
 import { integrityOf } from './integrity.ts';
 import { bucketsSql, rowsSql } from './rows.ts';
 import { readSequences } from './sequences.ts';
@@ -115,6 +116,8 @@ export function createReader(
     largeObjects: () => use((lane) => lane.reading(readLargeObjects)),
     integrity: integrityOf((work) => use((lane) => lane.within('repeatable read', work))),
     sequences: () => use((lane) => lane.reading(readSequences)),
+    explain: (sql, options) => use((lane) => lane.explain(sql, options)),
+    heaviest: (count) => use((lane) => lane.reading((ask) => heaviest(ask, count))),
     query: (sql) => use((lane) => lane.query(sql)),
   };
 }
@@ -165,6 +168,16 @@ class Lane {
       () => work(this.#ask),
       this.#snapshot,
     );
+  }
+
+  /** A statement with `$1` in it can only be explained by the simple protocol: nobody binds its values. */
+  explain(sql: string, { generic }: { readonly generic: boolean }): Promise<string> {
+    const text = `explain (format json, verbose${generic ? ', generic_plan' : ''}) ${sql}`;
+    return this.within('read committed', async (ask) => {
+      await ask('set local search_path to default');
+      const [row] = generic ? await ask(text) : await userQuery(this.#client, text);
+      return String(row!['QUERY PLAN']);
+    });
   }
 
   query(sql: string): Promise<Row[]> {
