@@ -130,6 +130,15 @@ real(`a pause that is called off at any moment comes to nothing${NEEDS_PGBOUNCER
   await slow.end();
 });
 
+real(`a pause that is called off before it came leaves PgBouncer as it was${NEEDS_PGBOUNCER}`, async (t) => {
+  const { pooler, target } = await subject(t);
+  await t.throwsAsync(target.hold!.pause(AbortSignal.abort(new Error('called off'))));
+  t.false(await target.hold!.release());
+  await target.hold!.tidy();
+  t.is(await loginRetry(pooler), '15');
+  t.is(await setting(pooler, 'max_db_connections'), '0');
+});
+
 real(`when one entry cannot be paused, none is${NEEDS_PGBOUNCER}`, async (t) => {
   const { pooler, target, client } = await subject(
     t,

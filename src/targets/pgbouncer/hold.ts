@@ -144,7 +144,8 @@ export class PgbouncerHold implements Hold {
     // One that stays paused keeps none of the others waiting.
     const released = await Promise.allSettled(this.#entries.map((name) => this.#release(console, name)));
     const held = released.some((each) => each.status === 'fulfilled' && each.value);
-    if (held || (await this.#isLeftOver())) {
+    // A pause that was called off before it came has set it, too.
+    if (held || this.#loginsAllowed || (await this.#isLeftOver())) {
       this.#tidying = this.#tidy();
       // It tells of its failure when it is waited for.
       this.#tidying.catch(() => undefined);

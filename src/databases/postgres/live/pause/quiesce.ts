@@ -41,6 +41,8 @@ export async function samePoint(quiet: Quiet): Promise<SamePoint> {
   };
   try {
     const sequences = await Sequences.between(await sides.hand(way.from), await sides.hand(way.to));
+    // What is carried over here need not be while writers wait.
+    await sequences.carry(await sides.hand(way.from), await sides.hand(way.to));
     for (let number = 1; ; number += 1) {
       signal.throwIfAborted();
       quiet.attempt(number);
@@ -88,7 +90,8 @@ async function hold(
     await holder.query('ROLLBACK');
     return done ? held : undefined;
   } catch (error) {
-    if (['55P03', '57014', '40P01'].includes(codeOf(error) ?? '')) return undefined;
+    // It was not had in time, or was lost because the rest took too long: nobody has been held by it for longer.
+    if (['55P03', '57014', '40P01', '25P03'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   } finally {
     await holder.end();
