@@ -147,6 +147,19 @@ test.serial('where everything differs, the first rows are shown, and that there 
   }),
 );
 
+test.serial('keys that begin alike for long are told apart', (t) =>
+  withPair(small, async (pair) => {
+    for (const side of [pair.blue, pair.green])
+      await side.query(
+        `create table pages (url text primary key, title text); insert into pages select repeat('https://example.org/', 20) || i, 'page ' || i from generate_series(1, 50) i`,
+      );
+    await pair.green.query(`update pages set title = 'other' where url like '%/33'`);
+    const text = said(await find(pair, { 'show-values': true }));
+    t.is(text.match(/title "page 33" → "other"/g)?.length, 1, text);
+    t.is(text.match(/→/g)?.length, 1, text);
+  }),
+);
+
 test.serial('a key that green has lost, with a row doubled', (t) =>
   withPair(small, async (pair) => {
     await pair.green.query(

@@ -70,7 +70,9 @@ export interface Buckets {
 export interface HashedRow {
   /** Partition and place in it, as the server writes them. */
   readonly place: string;
-  /** Of the columns that identify it, as text. */
+  /** A hash of the columns that identify it. */
+  readonly id: string;
+  /** The beginnings of their values, as text. */
   readonly key: readonly (string | null)[];
   readonly hash: string;
   /** One a column. */

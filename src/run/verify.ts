@@ -49,7 +49,10 @@ export const verifyRun = (state: RunState, verifying: Verifying): Promise<Compar
             ...booksNote(migrators),
             { check: 'verify', severity: 'note', message: held },
           ],
-          places: plan.names,
+          places: {
+            blue: (await database.state('blue'))?.name ?? plan.names.blue,
+            green: (await database.state('green'))?.name ?? plan.names.green,
+          },
         };
       } finally {
         await point.end();

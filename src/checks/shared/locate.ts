@@ -118,13 +118,12 @@ function byKey({ columns, by }: Subject, found: Found): RowDifference[] {
   const name = (row: HashedRow): string =>
     by.map((pair, index) => `${pair.path.at(-1)}=${row.key[index] ?? 'NULL'}`).join(', ');
   // A side that lost its key may hold one twice.
-  const green = Map.groupBy(found.green, (row) => JSON.stringify(row.key));
+  const green = Map.groupBy(found.green, ({ id }) => id);
   const differences: RowDifference[] = [];
   for (const row of found.blue) {
-    const id = JSON.stringify(row.key);
-    const [there, ...rest] = green.get(id) ?? [];
-    if (rest.length > 0) green.set(id, rest);
-    else green.delete(id);
+    const [there, ...rest] = green.get(row.id) ?? [];
+    if (rest.length > 0) green.set(row.id, rest);
+    else green.delete(row.id);
     if (!there)
       differences.push({ how: 'missing', row: name(row), columns: [], times: { blue: 1, green: 0 } });
     else if (there.hash !== row.hash)

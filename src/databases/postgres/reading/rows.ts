@@ -33,7 +33,7 @@ export const rowsSql = (
   buckets: Buckets,
   { limit, values }: { readonly limit: number; readonly values: boolean },
 ): string =>
-  `select tableoid::regclass || ' ' || ctid as place, ${rowHash(columns)} as hash,
+  `select tableoid::regclass || ' ' || ctid as place, ${rowHash(buckets.by)} as id, ${rowHash(columns)} as hash,
    ${jsonOf(buckets.by.map(shown))} as key, ${jsonOf(columns.map((column) => rowHash([column])))} as hashes,
    ${jsonOf(values ? columns.map(shown) : [])} as values
    from ${source} where ${within(buckets)} limit ${limit}`;

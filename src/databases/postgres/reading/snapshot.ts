@@ -51,7 +51,12 @@ export class Snapshot {
     return { ...createReader(clients, this.#id), sequences: this.#sequences };
   }
 
+  /** Whatever is still being read is ended: the server would go on with it for nobody. */
   async end(): Promise<void> {
+    const pids = this.#lanes.map(({ pid }) => pid);
+    await this.#holder
+      .query('select pg_cancel_backend(pid) from unnest($1::int[]) pid', [pids])
+      .catch(() => undefined);
     await Promise.all([this.#holder, ...this.#lanes].map((connection) => connection.end()));
   }
 }
