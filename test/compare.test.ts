@@ -4,6 +4,7 @@ import test from 'ava';
 import { workplace } from './helpers/cli.ts';
 import { loadFixture } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/until.ts';
 
 let server: TestServer;
 let older: TestServer;
@@ -159,4 +160,36 @@ test('what is wrong on the command line is told before anything is read', async 
     t.regex(ended.err, says);
     t.false((ended.out + ended.err).includes(new URL(env.BLUE).password));
   }
+});
+
+test('a table that somebody has locked is told; a signal ends the reading, on the server too', async (t) => {
+  const work = await workplace(t);
+  const { green, env } = await pair();
+  const locker = await server.connect(green);
+  await locker.query('begin; create table locked (id int)');
+  await locker.query('commit; begin; lock table locked in access exclusive mode');
+  const args = ['compare', '${GREEN}', '${BLUE}', '--checks', 'row-counts', '--tables', 'locked'];
+  await server.sql('create table locked (id int)', new URL(env.BLUE).pathname.slice(1));
+  const { code, out } = await work.cutover(args, env);
+  t.is(code, 5, out);
+  t.regex(out, /public\.locked could not be read on blue: canceling statement due to lock timeout/);
+  const sessions = () =>
+    server.sql(
+      `select pid from pg_stat_activity where datname = '${green}' and application_name = 'cutover compare'`,
+    );
+  const { child, done } = work.start(args, env);
+  await until(
+    'the wait for the lock',
+    async () =>
+      (await server.sql(`select from pg_locks where not granted and locktype = 'relation'`)).length > 0,
+  );
+  child.kill('SIGINT');
+  const ended = await done;
+  t.is(ended.code, 130, ended.err);
+  t.regex(ended.err, /nothing was touched/);
+  // Long before the lock's own limit.
+  const gone = performance.now();
+  await until('the end of its sessions', async () => (await sessions()).length === 0);
+  t.true(performance.now() - gone < 4000, `${performance.now() - gone} ms`);
+  await locker.query('rollback');
 });

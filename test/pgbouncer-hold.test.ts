@@ -43,6 +43,8 @@ real(`clients wait while it is paused, go on elsewhere, and see no error${NEEDS_
   const waiting = one.query<{ name: string }>('select current_database() as name');
   await target.switch('blue', 'green');
   t.true(await target.hold!.release());
+  // RELOAD had taken it back: a login that fails now is tried again at once.
+  t.is(await loginRetry(pooler), '0');
   t.is((await waiting).rows[0]!.name, 'template1');
   t.false(await target.hold!.release());
   await target.end!();

@@ -23,7 +23,7 @@ export interface Table {
   readonly columns: readonly Column[];
   /** The planner's idea, for progress bars only. */
   readonly estimatedRows: number;
-  /** Space on disk without what is stored out of line; with all partitions. */
+  /** Space on disk as of the last ANALYZE, without what is stored out of line; with all partitions. */
   readonly bytes: number;
   readonly partitioned: boolean;
   /** Columns that tell its rows apart: the primary key or another unique one without NULLs; empty when there is none. */

@@ -4,6 +4,7 @@ import { RefusedError, UsageError } from '../core/errors.ts';
 import type { Expectations, Limits } from '../core/playbook.ts';
 import type { Side } from '../core/side.ts';
 import { didYouMean, keyOf, readName } from '../checks/shared/names.ts';
+import { abortable } from '../checks/shared/run.ts';
 import { addressOf } from '../databases/postgres/address.ts';
 import { Connection } from '../databases/postgres/connection.ts';
 import { Snapshot } from '../databases/postgres/reading/snapshot.ts';
@@ -67,7 +68,10 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
     const [one, other] = [opened.blue!, opened.green!];
     await Promise.all([one.take(), other.take()]);
     const readers = { blue: one.reader(), green: other.reader() };
-    const catalogs = { blue: await readers.blue.catalog(), green: await readers.green.catalog() };
+    const [theirs, ours] = await abortable(signal, () =>
+      Promise.all([readers.blue.catalog(), readers.green.catalog()]),
+    );
+    const catalogs = { blue: theirs, green: ours };
     const context: Omit<CheckContext, 'progress'> = {
       ...readers,
       catalogs: { ...catalogs, blue: only(catalogs.blue, comparing.tables, comparing.without ?? []) },

@@ -126,7 +126,7 @@ with recursive roots as (
   select t.root, i.inhrelid from tree t join pg_inherits i on i.inhparent = t.member
   join pg_class p on p.oid = t.member and p.relkind = 'p'
 ), sizes as (
-  select t.root, sum(greatest(c.reltuples, 0))::bigint as estimated, sum(coalesce(pg_relation_size(c.oid), 0)) as bytes
+  select t.root, sum(greatest(c.reltuples, 0))::bigint as estimated, sum(c.relpages::bigint) * current_setting('block_size')::int as bytes
   from tree t join pg_class c on c.oid = t.member where c.relkind <> 'p' group by t.root
 ), base as (
   select t.oid, t.oid as base from pg_type t where t.typtype <> 'd'

@@ -28,7 +28,8 @@ const SESSION: Readonly<Record<string, string>> = {
   // Compiling a row's hash takes longer than most tables.
   jit: 'off',
   statement_timeout: '0',
-  lock_timeout: '0',
+  // Whoever holds a lock for longer is told of, instead of being waited for without a word.
+  lock_timeout: '10s',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
   transaction_timeout: '0',

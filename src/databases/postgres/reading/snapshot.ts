@@ -2,6 +2,8 @@ import type { Reader, SequenceState } from '../../../core/catalog.ts';
 import type { Connection } from '../connection.ts';
 import { createReader, prepareReaderSession } from './reader.ts';
 
+const SILENCE_MS = 2000;
+
 /** A database as it was at one moment, for as long as it is wanted, over several connections. */
 export class Snapshot {
   readonly #holder: Connection;
@@ -54,6 +56,8 @@ export class Snapshot {
   /** Whatever is still being read is ended: the server would go on with it for nobody. */
   async end(): Promise<void> {
     const pids = this.#lanes.map(({ pid }) => pid);
+    // A server that says nothing any more does not keep the tool from ending; nor does one that is gone, where nothing is read.
+    this.#holder.limit = SILENCE_MS;
     await this.#holder
       .query('select pg_cancel_backend(pid) from unnest($1::int[]) pid', [pids])
       .catch(() => undefined);
