@@ -1,6 +1,6 @@
 import test from 'ava';
 import { checks } from '../src/checks/registry.ts';
-import { failures, loadFixture, makePair, openCheck, said, type Pair } from './helpers/check-contract.ts';
+import { failures, loadFixture, withPair, openCheck, said, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
 let server: TestServer;
@@ -11,19 +11,12 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
-  const pair = await makePair(server, template);
-  try {
-    await work(pair);
-  } finally {
-    await pair.end();
-  }
-}
+const inPair = (work: (pair: Pair) => Promise<void>) => withPair(server, template, work);
 
 const SLOW = { query: 'select 1 from pg_sleep(20)', equals: 1 };
 
 test.serial('severity: what a check finds is told as a warning', (t) =>
-  withPair(async (pair) => {
+  inPair(async (pair) => {
     await pair.green.query('create table more (id int); drop schema if exists nowhere');
     const wrong = { query: 'select 1', equals: 2 };
     t.is(failures(await openCheck('sql', wrong).run(await pair.context())).length, 1);
@@ -44,7 +37,7 @@ test.serial('severity: what a check finds is told as a warning', (t) =>
 test.serial(
   'limit: a check that does not finish has not passed, and the next one does not wait for it',
   (t) =>
-    withPair(async (pair) => {
+    inPair(async (pair) => {
       const context = await pair.context();
       const started = performance.now();
       const found = await openCheck('sql', { ...SLOW, limit: '300ms' }).run(context);

@@ -6,7 +6,7 @@ import {
   checkContract,
   failures,
   loadFixture,
-  makePair,
+  withPair,
   openCheck,
   said,
   type Pair,
@@ -76,21 +76,16 @@ checkContract(test, () => servers, {
 });
 
 /** One pair on 18, from the shopping fixture or the odd one. */
-async function withPair(template: number, work: (pair: Pair) => Promise<void>): Promise<void> {
+function inPair(template: number, work: (pair: Pair) => Promise<void>): Promise<void> {
   const { server, templates } = servers[1]!;
-  const pair = await makePair(server, templates[template]!);
-  try {
-    await work(pair);
-  } finally {
-    await pair.end();
-  }
+  return withPair(server, templates[template]!, work);
 }
 
 const find = async (pair: Pair, name: string, options: unknown = {}, expect: Partial<Expectations> = {}) =>
   openCheck(name, options).run(await pair.context(expect));
 
 test.serial('the migrations of the fixture pass under what its playbook expects, and say what changed', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const folder = new URL('../fixtures/shopping-points/', import.meta.url);
     const { expect } = JSON.parse(await readFile(new URL('fixture.json', folder), 'utf8')) as {
       expect: Expectations;
@@ -119,7 +114,7 @@ test.serial('the migrations of the fixture pass under what its playbook expects,
 );
 
 test.serial('the losing migration is found', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const file = new URL(
       '../fixtures/shopping-points/losing-migrations/V001__tidy_rates.sql',
       import.meta.url,
@@ -137,7 +132,7 @@ test.serial('the losing migration is found', (t) =>
 );
 
 test.serial('checksums: values in other rows are told from other values; ignored columns are said', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     await pair.green.query(`update common_table set b = case b when 'x' then 'y' else 'x' end`);
     const found = await find(pair, 'checksums');
     t.regex(said(found), /the values of (a, )?b(, id)? are the same but in other rows/);
@@ -157,7 +152,7 @@ test.serial('checksums: values in other rows are told from other values; ignored
 );
 
 test.serial('checksums: types that differ are compared by text', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     await pair.green.query('alter table common_table alter a type bigint');
     t.deepEqual(failures(await find(pair, 'checksums')), []);
     await pair.green.query('alter table common_table alter a type numeric(10,2)');
@@ -166,7 +161,7 @@ test.serial('checksums: types that differ are compared by text', (t) =>
 );
 
 test.serial('checksums: large objects count', (t) =>
-  withPair(1, async (pair) => {
+  inPair(1, async (pair) => {
     t.regex(said(await find(pair, 'checksums')), /2 large objects/);
     await pair.green.query(`select lo_put(oid, 0, 'changed') from pg_largeobject_metadata limit 1`);
     t.regex(
@@ -177,7 +172,7 @@ test.serial('checksums: large objects count', (t) =>
 );
 
 test.serial('checksums: a partition that lost a row, a child of a parent, a generated column', (t) =>
-  withPair(1, async (pair) => {
+  inPair(1, async (pair) => {
     await pair.green
       .query(`delete from "Mixed ""Case"" ünï"."Events default" where ctid = (select ctid from "Mixed ""Case"" ünï"."Events default" limit 1);
       update only "Mixed ""Case"" ünï".parent set what = what || '!'`);
@@ -189,7 +184,7 @@ test.serial('checksums: a partition that lost a row, a child of a parent, a gene
 );
 
 test.serial('schema: whatever goes or changes must be named', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     await pair.green.query(`drop table proposal_audit_trails; alter table shops drop column opened_on;
       drop index shops_plan_idx; alter table coupons disable row level security, alter name set default 'x';
       create or replace view current_rates as select r.id, s.name as shop_name, p.name as program_name, r.points_per_eur,
@@ -228,7 +223,7 @@ test.serial('schema: whatever goes or changes must be named', (t) =>
 );
 
 test.serial('schema: a dropped column takes its index and constraints along, and nothing else', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     await pair.green.query('alter table shops drop column plan');
     t.deepEqual(failures(await find(pair, 'schema', {}, { dropped: ['public.shops.plan'] })), []);
     t.deepEqual(failures(await find(pair, 'schema', {}, { dropped: ['shops.plan'] })), []);
@@ -241,7 +236,7 @@ test.serial('schema: a dropped column takes its index and constraints along, and
 );
 
 test.serial('schema: names under expect that match nothing come with a suggestion', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const expect = {
       changed: ['public.shops.plam'],
       dropped: ['shop'],
@@ -266,7 +261,7 @@ test.serial('schema: names under expect that match nothing come with a suggestio
 );
 
 test.serial('schema: renames reach definitions, constants and views, odd names too', (t) =>
-  withPair(1, async (pair) => {
+  inPair(1, async (pair) => {
     await pair.green.query(`alter table "select.order"."user" rename column "order" to "Order 2";
       alter table "select.order"."user" rename to "users; all";
       alter table "Mixed ""Case"" ünï"."Events" rename column kind to "the kind";
@@ -288,7 +283,7 @@ test.serial('schema: renames reach definitions, constants and views, odd names t
 );
 
 test.serial('sequences: direction, missing, dropped, renamed with the column', (t) =>
-  withPair(1, async (pair) => {
+  inPair(1, async (pair) => {
     await pair.green.query(`select nextval('"select.order"."Seq.with ""odd"" options"')`);
     t.deepEqual(failures(await find(pair, 'sequences')), []);
     await pair.blue.query(
@@ -302,7 +297,7 @@ test.serial('sequences: direction, missing, dropped, renamed with the column', (
 );
 
 test.serial('sql: every way to expect, both sides, and a query that fails', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const passes = async (options: object): Promise<boolean> =>
       failures(await find(pair, 'sql', options)).length === 0;
     await pair.green.query(`insert into common_table (a, b) values (9007199254740993 % 7, null)`);
@@ -363,7 +358,7 @@ test.serial('sql: every way to expect, both sides, and a query that fails', (t) 
 );
 
 test.serial('command: secrets are blotted out, a timeout ends it, the variable has a name', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const context = await pair.context();
     const password = new URL(context.env['GREEN_URL']!).password;
     const shown = await find(pair, 'command', {
@@ -379,7 +374,7 @@ test.serial('command: secrets are blotted out, a timeout ends it, the variable h
 );
 
 test.serial('a check that is told to stop does not wait for the server', (t) =>
-  withPair(0, async (pair) => {
+  inPair(0, async (pair) => {
     const controller = new AbortController();
     const context = await pair.context({}, controller.signal);
     const started = Date.now();

@@ -36,12 +36,12 @@ test.serial('a table that is read in parts has the checksum of the whole', async
         `select count(*) as n from ${table.partitioned ? '' : 'only '}"Part's"."${table.path[1].replaceAll('"', '""')}"`,
       );
       const single: bigint[] = [];
-      const whole = await alone.checksum(table.path, columns, (rows) => single.push(rows));
+      const whole = await alone.checksum(table.path, columns, { progress: (rows) => single.push(rows) });
       t.is(single.length, 1);
       t.is(String(whole.rows), counted.rows[0]!.n, table.path[1]);
       const heard: bigint[] = [];
       t.deepEqual(
-        await known.checksum(table.path, columns, (part) => heard.push(part)),
+        await known.checksum(table.path, columns, { progress: (part) => heard.push(part) }),
         whole,
         table.path[1],
       );

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Finding } from '../src/core/check.ts';
-import { failures, makePair, openCheck, type Pair } from './helpers/check-contract.ts';
+import { failures, withPair, openCheck, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
 let server: TestServer;
@@ -33,14 +33,7 @@ test.before(async () => {
 test.after.always(() => server?.stop());
 
 /** A pair of one template, for one test; the template itself cannot be changed by it. */
-async function withPair(template: string, work: (pair: Pair) => Promise<void>): Promise<void> {
-  const pair = await makePair(server, template);
-  try {
-    await work(pair);
-  } finally {
-    await pair.end();
-  }
-}
+const inPair = (template: string, work: (pair: Pair) => Promise<void>) => withPair(server, template, work);
 
 /** Messages and details, each on lines of their own. */
 const said = (findings: readonly Finding[]): string =>
@@ -80,7 +73,7 @@ const corruptions: Record<string, [sql: string, says: RegExp]> = {
 };
 
 test.serial('each corruption of one row among a million is found, and the row named', (t) =>
-  withPair(million, async (pair) => {
+  inPair(million, async (pair) => {
     // What looks different and is the same.
     await pair.green.query(
       `update items set doc = '{"b": 2, "a": 1}', at = at at time zone 'Asia/Tokyo' at time zone 'Asia/Tokyo' where id = 23`,
@@ -97,7 +90,7 @@ test.serial('each corruption of one row among a million is found, and the row na
 
 for (const [name, [sql, says]] of Object.entries(corruptions)) {
   test.serial(`found by itself: ${name}`, (t) =>
-    withPair(small, async (pair) => {
+    inPair(small, async (pair) => {
       await pair.green.query(sql);
       const text = said(await find(pair));
       t.regex(text, says);
@@ -108,7 +101,7 @@ for (const [name, [sql, says]] of Object.entries(corruptions)) {
 }
 
 test.serial('values are shown when they are asked for, and never else', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     await pair.green.query(`update items set name = 'secret word', price = null where id = 7`);
     t.notRegex(said(await find(pair)), /secret word/);
     t.regex(
@@ -119,7 +112,7 @@ test.serial('values are shown when they are asked for, and never else', (t) =>
 );
 
 test.serial('without a key, equal rows are counted: two that are lost, one that is there twice', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     await pair.green.query(
       `delete from bare where ctid in (select ctid from bare where a = 1 limit 1);
        delete from bare where ctid in (select ctid from bare where a = 2 limit 1)`,
@@ -138,7 +131,7 @@ test.serial('without a key, equal rows are counted: two that are lost, one that 
 );
 
 test.serial('where everything differs, the first rows are shown, and that there are more', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     await pair.green.query(`update items set name = name || '!'`);
     const text = said(await find(pair));
     t.regex(text, /items differs in name/);
@@ -148,7 +141,7 @@ test.serial('where everything differs, the first rows are shown, and that there 
 );
 
 test.serial('keys that begin alike for long are told apart', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     for (const side of [pair.blue, pair.green])
       await side.query(
         `create table pages (url text primary key, title text); insert into pages select repeat('https://example.org/', 20) || i, 'page ' || i from generate_series(1, 50) i`,
@@ -161,7 +154,7 @@ test.serial('keys that begin alike for long are told apart', (t) =>
 );
 
 test.serial('a key that green has lost, with a row doubled', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     await pair.green.query(
       'alter table items drop constraint items_pkey; insert into items select * from items where id = 30',
     );
@@ -170,7 +163,7 @@ test.serial('a key that green has lost, with a row doubled', (t) =>
 );
 
 test.serial('a column that a migration has retyped or moved is held against an expression over blue', (t) =>
-  withPair(small, async (pair) => {
+  inPair(small, async (pair) => {
     await pair.green.query(
       `alter table items add column cents bigint; update items set cents = (price * 100)::bigint;
        alter table items alter at type text using to_char(at at time zone 'UTC', 'YYYY-MM-DD')`,
@@ -197,4 +190,46 @@ test.serial('a column that a migration has retyped or moved is held against an e
     );
     t.regex(broken!.message, /public\.items could not be read on blue: column "nothing" does not exist/);
   }),
+);
+
+test.serial(
+  'a sample proves the keys of all rows and the values of some, and says that it is a sample',
+  (t) =>
+    inPair(small, async (pair) => {
+      const sampled = async () => find(pair, { sample: '10%' });
+      const same = await sampled();
+      t.deepEqual(failures(same), []);
+      t.regex(
+        said(same),
+        /a sample, no proof: in 1 table every row's key was compared, and the other columns of 10 % of the rows/,
+      );
+      // One by one: those in the sample are seen, about a tenth of them.
+      const seen: number[] = [];
+      for (let id = 101; id <= 160; id += 1) {
+        await pair.green.query(`update items set price = price + 1 where id = ${id}`);
+        if (failures(await sampled()).length > 0) seen.push(id);
+        await pair.green.query(`update items set price = price - 1 where id = ${id}`);
+      }
+      t.true(seen.length > 0 && seen.length < 20, String(seen));
+      await pair.green.query(`update items set price = price + 1 where id in (${seen[0]})`);
+      t.regex(said(await sampled()), new RegExp(`id=${seen[0]}: price differs`));
+      await pair.green.query(`update items set price = price - 1 where id in (${seen[0]})`);
+      // A row that came in place of another, in the sample or not.
+      for (const [id, other] of [
+        [seen[0]!, 5001],
+        [seen.includes(200) ? 201 : 200, 5002],
+      ]) {
+        await pair.green.query(`update items set id = ${other} where id = ${id}`);
+        t.regex(
+          said(await sampled()),
+          new RegExp(`id=${id}: missing on green[^]*id=${other}: only on green`),
+        );
+        await pair.green.query(`update items set id = ${id} where id = ${other}`);
+      }
+      // Without a key all of it is read.
+      await pair.green.query('update bare set a = 777 where ctid in (select min(ctid) from bare)');
+      t.regex(said(await sampled()), /public\.bare differs/);
+      for (const sample of ['0%', '100%', '5', 5, 'all', '-1%'])
+        t.throws(() => openCheck('checksums', { sample }), undefined, String(sample));
+    }),
 );

@@ -43,6 +43,9 @@ test('two databases that are the same, and what is said of it', async (t) => {
     await readFile(join(work.folder, 'found.xml'), 'utf8'),
     /<testsuite name="cutover" tests="3" failures="0"/,
   );
+  const sampled = await work.cutover(['compare', ...BOTH, '--sample', '5%'], env);
+  t.is(sampled.code, 0, sampled.err);
+  t.regex(sampled.out, /a sample, no proof: .* of 5 % of the rows/);
   const quiet = await work.cutover(['compare', ...BOTH, '--quiet'], env);
   t.is(quiet.out.trim().split('\n').length, 1);
   t.regex(quiet.out, /^proved: all .* objects of blue are on green unchanged; /);
@@ -148,6 +151,7 @@ test('what is wrong on the command line is told before anything is read', async 
     [['compare', ...BOTH, '--jobs', '0'], 2, /--jobs 0/],
     [['compare', ...BOTH, '--checks', 'checksum'], 2, /--checks names checksum/],
     [['compare', ...BOTH, '--checks', 'sql'], 2, /--checks names sql/],
+    [['compare', ...BOTH, '--sample', 'some'], 2, /checksums: sample must be a share such as 5%/],
     [['compare', ...BOTH, '--tables', 'nothing'], 2, /--tables names nothing/],
     [['compare', ...BOTH, '--tables', 'a', '--checks', 'schema'], 2, /schema looks at everything/],
     [['compare', '${BLUE}', '${BLUE}'], 3, /the same database/],

@@ -3,7 +3,7 @@ import {
   checkContract,
   failures,
   loadFixture,
-  makePair,
+  withPair,
   openCheck,
   said,
   type Pair,
@@ -48,21 +48,17 @@ checkContract(test, () => servers, {
   },
 });
 
-async function withPair(sql: string, work: (pair: Pair) => Promise<void>): Promise<void> {
-  const { server } = servers[1]!;
-  const pair = await makePair(server, bare);
-  try {
+function inPair(sql: string, work: (pair: Pair) => Promise<void>): Promise<void> {
+  return withPair(servers[1]!.server, bare, async (pair) => {
     for (const side of [pair.blue, pair.green]) await side.query(sql);
     await work(pair);
-  } finally {
-    await pair.end();
-  }
+  });
 }
 
 const find = async (pair: Pair, name: string) => openCheck(name).run(await pair.context());
 
 test.serial('foreign keys: triggers that were off, several columns, MATCH FULL, partitions, odd names', (t) =>
-  withPair(
+  inPair(
     `create schema "S s"; create table "S s"."P ""p""" (a int, "B b" text, primary key (a, "B b"));
      insert into "S s"."P ""p""" values (1, 'x');
      create table simple (a int, b text, constraint "odd ""fk""" foreign key (a, b) references "S s"."P ""p""");
@@ -92,7 +88,7 @@ test.serial('foreign keys: triggers that were off, several columns, MATCH FULL, 
 );
 
 test.serial('indexes: a unique one with a key twice, by expression and with a condition, and NULLs', (t) =>
-  withPair(
+  inPair(
     `create table t (a int, b text); insert into t select i, 'x' || i from generate_series(1, 100) i;
      create unique index on t (a); create unique index "odd ""i""" on t (lower(b)) where a > 10; insert into t values (null, null), (null, null);
      create index plain on t (b); analyze`,
@@ -113,7 +109,7 @@ test.serial('indexes: a unique one with a key twice, by expression and with a co
 );
 
 test.serial('indexes: one that does not hold what its table holds, where amcheck is there', async (t) => {
-  await withPair(
+  await inPair(
     `create extension amcheck; create table t (a int); insert into t select generate_series(1, 1000);
      create function f(int) returns int language plpgsql immutable as 'begin return $1; end'; create index by_f on t (f(a)); analyze`,
     async (pair) => {
@@ -130,7 +126,7 @@ test.serial('indexes: one that does not hold what its table holds, where amcheck
 });
 
 test.serial('indexes: tables without statistics, and no amcheck, are told', (t) =>
-  withPair('create table t (a int); insert into t values (1); create table empty (a int)', async (pair) => {
+  inPair('create table t (a int); insert into t values (1); create table empty (a int)', async (pair) => {
     const text = said(await find(pair, 'indexes'));
     t.regex(text, /warning \| the planner knows nothing of public\.t \| in the last migration: ANALYZE/);
     t.regex(text, /note \| .*amcheck is not installed on green/);

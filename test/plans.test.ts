@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Expectations } from '../src/core/playbook.ts';
-import { failures, makePair, openCheck, said, type Pair } from './helpers/check-contract.ts';
+import { failures, withPair, openCheck, said, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
 let server: TestServer;
@@ -19,21 +19,14 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
-  const pair = await makePair(server, template);
-  try {
-    await work(pair);
-  } finally {
-    await pair.end();
-  }
-}
+const inPair = (work: (pair: Pair) => Promise<void>) => withPair(server, template, work);
 
 const BY_CUSTOMER = `select * from "S s"."Big ""one""" where customer = 7`;
 const find = async (pair: Pair, options: unknown, expect: Partial<Expectations> = {}) =>
   openCheck('plans', options).run(await pair.context(expect));
 
 test.serial('a lost index, a statement that no longer works, and what did not change', (t) =>
-  withPair(async (pair) => {
+  inPair(async (pair) => {
     const queries = [
       BY_CUSTOMER,
       'select name from small where id = 3',
@@ -65,7 +58,7 @@ test.serial('a lost index, a statement that no longer works, and what did not ch
 );
 
 test.serial('a statement that is wrong on both sides, and several in one, are not passed over', (t) =>
-  withPair(async (pair) => {
+  inPair(async (pair) => {
     t.regex(
       said(await find(pair, { queries: ['select nothing from small'], heaviest: 0 })),
       /^unknown \| a statement cannot be planned on blue: column "nothing"/,
@@ -78,7 +71,7 @@ test.serial('a statement that is wrong on both sides, and several in one, are no
 );
 
 test.serial('the heaviest statements of blue, with any value', (t) =>
-  withPair(async (pair) => {
+  inPair(async (pair) => {
     t.regex(said(await find(pair, {})), /note \| blue's heaviest statements are not known/);
     await pair.blue.query('create schema ext; create extension pg_stat_statements schema ext');
     await pair.blue.query(BY_CUSTOMER);

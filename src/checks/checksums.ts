@@ -4,12 +4,20 @@ import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/che
 import type { Driver } from '../core/driver.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
+import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';
 import { checkOptions } from './shared/manner.ts';
-import { compareTable, type Comparison, type Difference } from './shared/compare-table.ts';
-import { columnPaths, droppedKeys, matchColumns, matchTables, readIgnored } from './shared/match.ts';
+import { compareTable, type Comparison } from './rows/compare-table.ts';
+import {
+  columnPaths,
+  droppedKeys,
+  matchColumns,
+  matchTables,
+  readIgnored,
+  type TablePair,
+} from './shared/match.ts';
 import { keyOf, readName } from './shared/names.ts';
-import { describeRows } from './shared/print-rows.ts';
+import { different, percent, report, type Tally } from './rows/print-checksums.ts';
 import { failure, missingTable, onBoth, unknownName, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
@@ -25,6 +33,9 @@ const options = checkOptions({
   as: z.record(z.string(), z.string().min(1)).default({}).meta({
     description:
       "Columns of green that are held against SQL over blue's columns: { items.price_cents: (price * 100)::bigint }.",
+  }),
+  sample: share().optional().meta({
+    description: 'Every key is compared, but the other columns only in so many of the rows: 5%. Not a proof.',
   }),
   'show-values': z
     .boolean()
@@ -45,6 +56,9 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
       const ignored = [...options['ignore-tables'], ...options['ignore-columns']];
       return [
         'reads every row of both sides and compares 64-bit checksums over the columns that both have',
+        ...(options.sample === undefined
+          ? []
+          : [`only a sample: beside every key, the other columns of ${percent(options.sample)} of the rows`]),
         ...Object.entries(options.as).map(
           ([column, sql]) => `holds ${column} of green against ${sql} of blue`,
         ),
@@ -55,15 +69,6 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
   }),
 };
 
-/** What a reading found, on the way to the report. */
-interface Tally {
-  readonly findings: Finding[];
-  readonly skipped: string[];
-  rows: bigint;
-  tables: number;
-  columns: number;
-}
-
 async function run(context: CheckContext, options: Options): Promise<Finding[]> {
   const { catalogs, expect } = context;
   const tables = [...catalogs.blue.tables, ...catalogs.green.tables];
@@ -73,7 +78,7 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     columns: readIgnored(options['ignore-columns'], 3, known.columns),
   };
   const as = expressionsOf(options.as, columnPaths(catalogs.green.tables));
-  const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0 };
+  const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0, sampled: 0 };
   tally.findings.push(
     ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
     ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
@@ -109,6 +114,7 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     try {
       const result = await compareTable(context, pair, columns.pairs, {
         values: options['show-values'],
+        share: options.sample,
         progress: (rows) => progress(rows, name),
       });
       return { pair, columns, result };
@@ -116,22 +122,33 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
       return { pair, columns, finding: unread(NAME, name, error) };
     }
   });
-  for (const { pair, columns, result, finding } of compared) {
-    tally.findings.push(...columns.missing.map(missingColumn));
-    tally.skipped.push(
-      ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
-      ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
-    );
-    if (finding) tally.findings.push(finding);
-    if (!result) continue;
-    tally.tables += 1;
-    tally.rows += result.rows.blue;
-    tally.columns += columns.pairs.length;
-    if (result.difference) tally.findings.push(different(pair.blue.path, result.rows, result.difference));
-  }
+  for (const one of compared) count(tally, one);
   const objects = await largeObjects(context, tally);
   context.progress(Number(seen), Number(seen));
-  return report(tally, objects);
+  return report(NAME, tally, objects, options.sample);
+}
+
+/** A table that was compared, or of which nothing could be read. */
+interface Compared {
+  readonly pair: TablePair;
+  readonly columns: ReturnType<typeof matchColumns>;
+  readonly result?: Comparison;
+  readonly finding?: Finding;
+}
+
+function count(tally: Tally, { pair, columns, result, finding }: Compared): void {
+  tally.findings.push(...columns.missing.map(missingColumn));
+  tally.skipped.push(
+    ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
+    ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
+  );
+  if (finding) tally.findings.push(finding);
+  if (!result) return;
+  tally.tables += 1;
+  if (result.sampled) tally.sampled += 1;
+  tally.rows += result.rows.blue;
+  tally.columns += columns.pairs.length;
+  if (result.difference) tally.findings.push(different(NAME, pair.blue.path, result.rows, result.difference));
 }
 
 /** What the playbook says of green's columns, by their keys, and the names that match none. */
@@ -173,49 +190,4 @@ async function largeObjects(context: CheckContext, tally: Tally): Promise<string
   const rows = `${plural(blue.rows, 'large object')} on blue, ${green.rows} on green`;
   tally.findings.push(failure(NAME, `the large objects differ: ${rows}`));
   return '';
-}
-
-function different(table: Path, { blue, green }: Comparison['rows'], difference: Difference): Finding {
-  const name = displayPath(table);
-  const counts = `${plural(blue, 'row')} on blue, ${plural(green, 'row')} on green`;
-  const rows = describeRows(difference.located);
-  if (blue !== green) {
-    return failure(NAME, `${name} differs: ${counts}`, {
-      ...rows,
-      hint: `blue is untouched; if the migrations are meant to add or remove rows: checksums: { ignore-tables: ${yamlList([table])} }`,
-    });
-  }
-  const { how } = difference;
-  const columns = difference.columns.map((path) => displayPath(path.slice(2))).join(', ');
-  if (how === 'unknown') {
-    return failure(NAME, `${name} differs, and no single column accounts for it: ${counts}`, {
-      ...rows,
-      hint: `blue is untouched; if this is meant: checksums: { ignore-tables: ${yamlList([table])} }`,
-    });
-  }
-  const where =
-    how === 'places' ? `the values of ${columns} are the same but in other rows` : `in ${columns}`;
-  return failure(NAME, `${name} differs ${how === 'places' ? `(${where})` : where}: ${counts}`, {
-    ...rows,
-    hint: `blue is untouched; if the migrations are meant to change this: checksums: { ignore-columns: ${yamlList(difference.columns)} }`,
-  });
-}
-
-function report(tally: Tally, objects: string): Finding[] {
-  const { findings, skipped } = tally;
-  if (skipped.length > 0) {
-    const message = `not compared: ${skipped.slice(0, 20).join(', ')}${skipped.length > 20 ? ` and ${skipped.length - 20} more` : ''}`;
-    findings.push({
-      check: NAME,
-      severity: 'note',
-      message,
-      ...(skipped.length > 20 ? { detail: skipped.join('\n') } : {}),
-    });
-  }
-  if (findings.some((finding) => finding.severity === 'failure')) return findings;
-  // Something was not read: what was is said all the same.
-  const message =
-    `${plural(tally.rows, 'row')} in ${plural(tally.tables, 'table')} (${plural(tally.columns, 'column')})` +
-    `${objects} have the same checksums on both sides`;
-  return [...findings, { check: NAME, severity: 'ok', message }];
 }

@@ -18,6 +18,7 @@ type CompareOptions = Options<
     ignoreTables?: string;
     ignoreColumns?: string;
     showValues?: true;
+    sample?: string;
   }
 >;
 
@@ -74,6 +75,7 @@ function openCheck(name: string, options: CompareOptions, around: Surroundings):
       ...(name === 'checksums' && {
         'ignore-columns': listOf(options.ignoreColumns ?? ''),
         'show-values': options.showValues === true,
+        ...(options.sample !== undefined && { sample: options.sample }),
       }),
     },
     around,

@@ -169,6 +169,10 @@ export const commands: readonly CommandSpec[] = [
       },
       { flags: '--ignore-tables <names>', description: 'tables whose rows are not compared' },
       { flags: '--ignore-columns <names>', description: 'columns that are not compared' },
+      {
+        flags: '--sample <share>',
+        description: 'read every key, but other columns only in so many rows: 5%',
+      },
       { flags: '--show-values', description: 'show the values of rows that differ' },
     ],
     load: () => import('./compare.ts'),

@@ -114,6 +114,14 @@ export interface Integrity {
 export type Row = Record<string, unknown>;
 
 /** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
+/** Rows of which every value is hashed; of the others only what tells them apart is. */
+export interface Sample {
+  /** The columns by whose hash a row is in the sample, on any server. */
+  readonly by: readonly HashedColumn[];
+  /** Between 0 and 1. */
+  readonly share: number;
+}
+
 export interface Reader {
   /** Readings that go on at the same time; more of them wait. */
   readonly lanes: number;
@@ -125,7 +133,10 @@ export interface Reader {
   checksum(
     table: Path,
     columns: readonly HashedColumn[],
-    progress?: (rows: bigint) => void,
+    options?: {
+      readonly sample?: Sample | undefined;
+      readonly progress?: ((rows: bigint) => void) | undefined;
+    },
   ): Promise<Checksum>;
   /** A checksum of each column by itself, in one reading. */
   columnSums(table: Path, columns: readonly HashedColumn[]): Promise<string[]>;

@@ -3,7 +3,7 @@ import { checks as checkRegistry } from '../checks/registry.ts';
 import type { Check } from '../core/check.ts';
 import type { Database } from '../core/database.ts';
 import type { DriverUse, Registry, Resolve } from '../core/driver.ts';
-import { CutoverError, RefusedError } from '../core/errors.ts';
+import { CutoverError, RefusedError, UsageError } from '../core/errors.ts';
 import type { Migrator } from '../core/migrator.ts';
 import type { BlueSource, Limits } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
@@ -119,7 +119,11 @@ export function openBareCheck(
 ): Check | undefined {
   const driver = Object.hasOwn(checkRegistry, name) ? checkRegistry[name] : undefined;
   const context = { folder: process.cwd(), env: around.variables, resolve: around.resolve };
-  return driver?.bare ? driver.open(driver.options.parse(options), context) : undefined;
+  if (!driver?.bare) return undefined;
+  const parsed = driver.options.safeParse(options);
+  if (parsed.success) return driver.open(parsed.data, context);
+  const [issue] = parsed.error.issues;
+  throw new UsageError(`${name}: ${issue!.path.join('.')} ${issue!.message}`);
 }
 
 export const bareChecks = (): string[] =>

@@ -44,6 +44,16 @@ export const size = () =>
     })
     .transform((text) => parseSize(text) ?? 0);
 
+const SHARE = 'must be a share such as 5% or 0.1%, more than 0% and less than 100%';
+
+/** A part of the whole in percent in the playbook (`5%`, `0.1%`), a number between 0 and 1 after parsing. */
+export const share = () =>
+  z
+    .string({ error: withoutUnit((n) => `${n}%`, SHARE) })
+    .refine((text) => /^\d{1,2}(?:\.\d{1,4})?%$/.test(text) && Number.parseFloat(text) > 0, { error: SHARE })
+    .meta({ pattern: orReference('\\d{1,2}(\\.\\d{1,4})?%') })
+    .transform((text) => Number.parseFloat(text) / 100);
+
 /** Text with something in it. */
 export const text = () => z.string().min(1);
 

@@ -36,14 +36,38 @@ export async function makePair(server: TestServer, template: string): Promise<Pa
   for (const name of Object.values(names)) {
     await server.sql(`create database "${name}" template "${template.replaceAll('"', '""')}"`);
   }
-  const open = async (name: string) => {
+  return pairOf({ server, name: names.blue }, { server, name: names.green });
+}
+
+/** Does some work on a pair from a template, and closes it. */
+export async function withPair<T>(
+  server: TestServer,
+  template: string,
+  work: (pair: Pair) => Promise<T>,
+): Promise<T> {
+  const pair = await makePair(server, template);
+  try {
+    return await work(pair);
+  } finally {
+    await pair.end();
+  }
+}
+
+interface Place {
+  readonly server: TestServer;
+  readonly name: string;
+}
+
+/** Two databases that are there. */
+export async function pairOf(one: Place, other: Place): Promise<Pair> {
+  const open = async ({ server, name }: Place) => {
     const client = await server.connect(name);
     const reading = await server.connect(name);
     await prepareReaderSession(reading);
     return { client, reading, reader: createReader([reading]) };
   };
-  const blue = await open(names.blue);
-  const green = await open(names.green);
+  const blue = await open(one);
+  const green = await open(other);
   const progressed: [number, number][] = [];
   return {
     blue: blue.client,
@@ -55,7 +79,7 @@ export async function makePair(server: TestServer, template: string): Promise<Pa
         green: green.reader,
         catalogs: { blue: await blue.reader.catalog(), green: await green.reader.catalog() },
         expect: { renamed: {}, dropped: [], changed: [], ...expect },
-        env: { PATH: process.env['PATH'] ?? '', GREEN_URL: server.url(names.green) },
+        env: { PATH: process.env['PATH'] ?? '', GREEN_URL: other.server.url(other.name) },
         signal,
         progress: (done, total) => progressed.push([done, total]),
       };
@@ -99,12 +123,7 @@ export function checkContract(
   const everywhere = async (work: (pair: Pair) => Promise<void>): Promise<void> => {
     for (const { server, templates } of servers()) {
       for (const template of templates) {
-        const pair = await makePair(server, template);
-        try {
-          await work(pair);
-        } finally {
-          await pair.end();
-        }
+        await withPair(server, template, work);
       }
     }
   };

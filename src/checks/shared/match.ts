@@ -129,3 +129,9 @@ export function readIgnored(names: readonly string[], parts: 2 | 3, known: Itera
 /** Every column of both sides, for `readIgnored` and for suggestions. */
 export const columnPaths = (tables: readonly Table[]): Path[] =>
   tables.flatMap((table) => table.columns.map((column) => [...table.path, column.name]));
+
+/** The key's columns, when all of them are compared. */
+export function columnsOfKey({ blue }: TablePair, columns: readonly ColumnPair[]): ColumnPair[] | undefined {
+  const found = blue.key.flatMap((name) => columns.find((pair) => pair.path.at(-1) === name) ?? []);
+  return found.length > 0 && found.length === blue.key.length ? found : undefined;
+}

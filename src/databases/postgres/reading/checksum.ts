@@ -1,4 +1,4 @@
-import type { HashedColumn } from '../../../core/catalog.ts';
+import type { HashedColumn, Sample } from '../../../core/catalog.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 
 /** Any number but 0, with which PostgreSQL's hash functions leave their state unseeded. */
@@ -109,8 +109,19 @@ export function rowHash(columns: readonly HashedColumn[]): string {
  * SQL for a number of rows and the sum of their hashes, which does not depend on their order. `sum` over bigint is
  * exact (128 bits inside the server). XOR would lose a row that is there twice. `source` is what follows FROM.
  */
-export const checksumSql = (source: string, columns: readonly HashedColumn[]): string =>
-  `select count(*) as rows, coalesce(sum(${rowHash(columns)}), 0) as sum from ${source}`;
+export const checksumSql = (source: string, columns: readonly HashedColumn[], sample?: Sample): string =>
+  `select count(*) as rows, coalesce(sum(${sample ? sampled(columns, sample) : rowHash(columns)}), 0) as sum
+   from ${source}`;
+
+/** Bits of a hash that decide whether a row is in a sample. */
+const SAMPLE_BITS = 20;
+
+/** Which rows are in a sample does not depend on the server: their keys decide. The others are there by their keys. */
+function sampled(columns: readonly HashedColumn[], { by, share }: Sample): string {
+  const key = rowHash(by);
+  const most = Math.max(1, Math.round(share * 2 ** SAMPLE_BITS));
+  return `case when (${key} & ${2 ** SAMPLE_BITS - 1}) < ${most} then ${rowHash(columns)} else ${key} end`;
+}
 
 /** One sum a column, under the names `c0`, `c1`, …; more than a statement can give are left to the caller to split. */
 export const columnSumsSql = (source: string, columns: readonly HashedColumn[]): string =>

@@ -76,7 +76,7 @@ export function createReader(
           BigInt((await ask(countSql(await sources.whole(ask, table))))[0]!['rows']!),
         ),
       ),
-    checksum: async (table, columns, progress) => {
+    checksum: async (table, columns, { sample, progress } = {}) => {
       // One lane by itself leaves the parallel work to the server.
       const parts = await use((lane) =>
         lane.reading(async (ask) =>
@@ -84,7 +84,7 @@ export function createReader(
         ),
       );
       const sums = await eachOf(parts, clients.length, async (part) => {
-        const read = (ask: Ask) => ask(checksumSql(part, columns));
+        const read = (ask: Ask) => ask(checksumSql(part, columns, sample));
         const [row] = await use((lane) => (parts.length > 1 ? lane.alone(read) : lane.reading(read)));
         const sum = toChecksum(row!);
         progress?.(sum.rows);

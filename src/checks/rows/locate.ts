@@ -1,8 +1,8 @@
 import type { Buckets, Checksum, HashedColumn, HashedRow, Path } from '../../core/catalog.ts';
 import type { CheckContext } from '../../core/check.ts';
 import type { Side } from '../../core/side.ts';
-import type { ColumnPair, TablePair } from './match.ts';
-import { readBoth } from './run.ts';
+import { columnsOfKey, type ColumnPair, type TablePair } from '../shared/match.ts';
+import { readBoth } from '../shared/run.ts';
 
 /** A row that is not the same on both sides. */
 export interface RowDifference {
@@ -50,7 +50,7 @@ export async function locate(
   columns: readonly ColumnPair[],
   { rows, values }: { readonly rows: Readonly<Record<Side, bigint>>; readonly values: boolean },
 ): Promise<Located> {
-  const key = keyOf(table, columns);
+  const key = columnsOfKey(table, columns);
   const subject = { context, table, columns, by: key ?? columns };
   const most = Number(rows.blue > rows.green ? rows.blue : rows.green);
   const narrowed = await narrow(subject, most);
@@ -66,12 +66,6 @@ export async function locate(
 }
 
 const of = (pairs: readonly ColumnPair[], side: Side): HashedColumn[] => pairs.map((pair) => pair[side]);
-
-/** The key's columns, when all of them are compared. */
-function keyOf({ blue }: TablePair, columns: readonly ColumnPair[]): ColumnPair[] | undefined {
-  const found = blue.key.flatMap((name) => columns.find((pair) => pair.path.at(-1) === name) ?? []);
-  return found.length > 0 && found.length === blue.key.length ? found : undefined;
-}
 
 interface Narrowed {
   readonly bits: number;

@@ -1,13 +1,15 @@
 import type { Path } from '../../core/catalog.ts';
 import type { CheckContext } from '../../core/check.ts';
 import { locate, type Located } from './locate.ts';
-import type { ColumnPair, TablePair } from './match.ts';
-import { readBoth } from './run.ts';
+import { columnsOfKey, type ColumnPair, type TablePair } from '../shared/match.ts';
+import { readBoth } from '../shared/run.ts';
 
 export interface Comparison {
   readonly rows: { readonly blue: bigint; readonly green: bigint };
   /** Undefined when both sides have the same rows. */
   readonly difference: Difference | undefined;
+  /** Not every value was read: of a table whose key does not tell its rows apart all are. */
+  readonly sampled: boolean;
 }
 
 export interface Difference {
@@ -23,20 +25,31 @@ export async function compareTable(
   context: CheckContext,
   table: TablePair,
   columns: readonly ColumnPair[],
-  options: { readonly values: boolean; readonly progress: (rows: bigint) => void },
+  options: {
+    readonly values: boolean;
+    readonly share?: number | undefined;
+    readonly progress: (rows: bigint) => void;
+  },
 ): Promise<Comparison> {
+  const key = columnsOfKey(table, columns);
+  const { share } = options;
+  const sampled = share !== undefined && key !== undefined && key.length < columns.length;
   const { blue, green } = await readBoth(context, (side) =>
     context[side].checksum(
       table[side].path,
       columns.map((pair) => pair[side]),
-      side === 'blue' ? options.progress : undefined,
+      {
+        sample: sampled ? { by: key.map((pair) => pair[side]), share } : undefined,
+        progress: side === 'blue' ? options.progress : undefined,
+      },
     ),
   );
   const rows = { blue: blue.rows, green: green.rows };
-  if (rows.blue === rows.green && blue.sum === green.sum) return { rows, difference: undefined };
+  if (rows.blue === rows.green && blue.sum === green.sum) return { rows, sampled, difference: undefined };
   const located = await locate(context, table, columns, { rows, ...options });
-  if (rows.blue !== rows.green) return { rows, difference: { columns: [], how: 'unknown', located } };
-  return { rows, difference: { ...(await columnsOf(context, table, columns, located)), located } };
+  if (rows.blue !== rows.green)
+    return { rows, sampled, difference: { columns: [], how: 'unknown', located } };
+  return { rows, sampled, difference: { ...(await columnsOf(context, table, columns, located)), located } };
 }
 
 /** Which columns account for it. */
