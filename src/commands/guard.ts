@@ -13,6 +13,9 @@ const PHASES = ['running', 'unwinding', 'stuck', 'completed', 'swapping back', '
 /** A server that is away may come back: PgBouncer itself lets clients wait for two minutes. */
 const PATIENCE_MS = 100_000;
 const RETRY_MS = 1000;
+/** Who dies closes its pipes, and still looks alive for a moment, which is long on a busy machine. */
+const DYING_MS = 15_000;
+const DYING_RETRY_MS = 50;
 
 /** Waits until whoever started it says that all is well, or is gone; then clients that are held go on. */
 export async function run(
@@ -27,14 +30,20 @@ export async function run(
   if (said.includes(SAFE)) return EXIT.done;
   return withStore(options, async (store) => {
     const { run: id } = await chooseRun(store, named);
-    for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(RETRY_MS)) {
+    const began = Date.now();
+    const events = (await store.read(id)).length;
+    for (;;) {
       try {
         await attempt(store, id, around);
         return EXIT.done;
       } catch (error) {
-        // Somebody goes on with the run already, and lets them go on; with a cause, a server could not be asked.
-        if (error instanceof RefusedError && error.cause === undefined) return EXIT.done;
-        if (Date.now() > deadline) throw error;
+        const waited = Date.now() - began;
+        // With a cause, a server could not be asked.
+        const refused = error instanceof RefusedError && error.cause === undefined;
+        // Somebody who goes on with the run writes that down, and lets clients go on.
+        if (refused && (waited > DYING_MS || (await store.read(id)).length > events)) return EXIT.done;
+        if (waited > PATIENCE_MS) throw error;
+        await sleep(refused ? DYING_RETRY_MS : RETRY_MS);
       }
     }
   });
