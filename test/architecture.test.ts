@@ -13,7 +13,8 @@ const ORDER = [
   ['plan'],
   ['journal'],
   ['run'],
-  ['rehearse', 'schedule', 'report'],
+  ['rehearse', 'schedule'],
+  ['report'],
   ['commands'],
   ['cli.ts', 'index.ts'],
 ];

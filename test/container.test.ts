@@ -1,9 +1,11 @@
-import test from 'ava';
+import { join } from 'node:path';
+import ava from 'ava';
 import { GenericContainer, Wait } from 'testcontainers';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
-import { workplace } from './helpers/cli.ts';
+import { root, workplace } from './helpers/cli.ts';
 import { Client } from 'pg';
 
+const test = ava.serial;
 const IMAGE = 'postgres:15';
 const PASSWORD = 'heron-5151';
 
@@ -61,5 +63,33 @@ test.after.always(async () => {
     await database.end();
     const back = await work.cutover(['swap-back', '--yes'], { DATABASE_URL: url });
     t.is(back.code, 0, back.err);
+  },
+);
+
+(container ? test : test.skip)(
+  `a rehearsal on a server in a container${container ? '' : ` (SKIPPED: ${started.reason})`}`,
+  async (t) => {
+    const url = `postgresql://postgres:${PASSWORD}@${container!.getHost()}:${container!.getMappedPort(5432)}/postgres`;
+    const work = await workplace(t);
+    const words = ['rehearse', join(root, 'playbooks/quickstart.yml'), '--server', '${TEST_URL}'];
+    const refused = await work.cutover(words, { TEST_URL: url });
+    t.is(refused.code, 3, refused.err);
+    t.regex(refused.err, /the server of --server holds a database shop/);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    const databases = async (): Promise<string[]> =>
+      (await client.query<{ datname: string }>('select datname from pg_database order by 1')).rows.map(
+        ({ datname }) => datname,
+      );
+    for (const name of (await databases()).filter((each) => each.startsWith('shop')))
+      await client.query(`drop database "${name}" with (force)`);
+    const before = await databases();
+    const { code, out, err } = await work.cutover(words, { TEST_URL: url });
+    t.is(code, 0, err + out);
+    t.regex(out, /PostgreSQL 15\.[^]*Verdict: every promise was kept here/);
+    t.deepEqual(await databases(), before);
+    const roles = await client.query(`select 1 from pg_roles where rolname like 'cutover%'`);
+    t.is(roles.rowCount, 0);
+    await client.end();
   },
 );

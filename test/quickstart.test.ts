@@ -41,6 +41,7 @@ test('the README’s commands, one after the other, on the embedded server', asy
     'npx cutover status',
     'npx cutover swap-back --yes',
     'npx cutover retire --confirm shop_green',
+    'npx cutover rehearse playbooks/quickstart.yml',
   ]);
   const started = Date.now();
   const run = await type(work, lines[0]!);
@@ -58,6 +59,11 @@ test('the README’s commands, one after the other, on the embedded server', asy
   t.regex((await type(work, lines[1]!)).out, /refused/);
   const retired = await type(work, lines[3]!);
   t.is(retired.code, 0, retired.err);
+  const begun = Date.now();
+  const rehearsed = await type(work, lines[4]!);
+  t.is(rehearsed.code, 0, rehearsed.err + rehearsed.out);
+  t.true(Date.now() - begun < 60_000, 'a verdict in under a minute');
+  t.regex(rehearsed.out, /Verdict: every promise was kept here\.$/m);
   // The server went with each command; what it leaves is its folder.
   t.deepEqual((await readdir(join(work.folder, '.cutover'))).sort(), ['embedded', 'runs']);
   t.false((await readdir(join(work.folder, '.cutover/embedded/data'))).includes('postmaster.pid'));

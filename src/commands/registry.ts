@@ -178,6 +178,26 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('./compare.ts'),
   },
   {
+    name: 'rehearse',
+    summary: 'Perform a playbook on a stage of its own, with clients at work; reaches nothing real',
+    arguments: playbook,
+    options: [
+      { flags: '--fixture <dir>', description: 'the fixture that stands in for blue' },
+      { flags: '--scale <number>', description: 'how large the fixture is made, where it can be scaled' },
+      { flags: '--seed <number>', description: 'where its random numbers begin' },
+      {
+        flags: '--pg <majors>',
+        description: "the servers' major versions: 18, or blue's and green's: 15,18",
+      },
+      { flags: '--server <url>', description: 'a server for tests, instead of starting one' },
+      { flags: '--clients <count>', description: 'clients at the same time (default: 8)' },
+      { flags: '--rate <count>', description: 'transactions of all of them in a second (default: 200)' },
+      json,
+      junit,
+    ],
+    load: () => import('./rehearse.ts'),
+  },
+  {
     name: 'migrate',
     summary: 'Work with a folder of SQL migrations on any database',
     arguments: [{ name: '<action>', description: 'status, up, or down' }],

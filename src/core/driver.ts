@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { StandIn, StandInKit } from './stand-in.ts';
 
 /**
  * One kind of target, migrator or check: its name in the playbook, its options and how it is opened.
@@ -18,6 +19,8 @@ export interface Driver<Options, Context, Live> {
   /** Options that are left as they are, because a shell expands them. */
   readonly verbatim?: readonly string[];
   open(options: Options, context: Context): Live;
+  /** Of a target: puts in place what a rehearsal flips instead of the real thing, which is never reached. */
+  standIn?(options: Options, kit: StandInKit): Promise<StandIn>;
 }
 
 /** A driver with its options as the playbook gives them: validated, defaults filled, secrets still references. */

@@ -9,6 +9,7 @@ import type { Target, TargetContext } from '../core/target.ts';
 import { readText, removeLeftovers, replaceFile } from '../util/atomic-file.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { databaseOf, withDatabase } from '../util/url.ts';
+import { envFileStandIn } from './env-file/stand-in.ts';
 import { findVariable, replaceValue, splice, type Assignment } from './env-file/assignment.ts';
 
 const options = z
@@ -40,6 +41,7 @@ export const envFile: Driver<Options, TargetContext, Target> = {
   options,
   paths: ['path'],
   secrets: ['blue', 'green'],
+  standIn: envFileStandIn,
   open(options, context) {
     if (options.green === undefined && context.renames) {
       throw new UsageError(

@@ -10,6 +10,7 @@ import { assertFit } from './pgbouncer/fit.ts';
 import type { Pointing } from './pgbouncer/databases-line.ts';
 import { EntriesFile } from './pgbouncer/entries-file.ts';
 import { PgbouncerHold } from './pgbouncer/hold.ts';
+import { pgbouncerStandIn } from './pgbouncer/stand-in.ts';
 
 const pointing = () =>
   z.strictObject({
@@ -51,6 +52,7 @@ export const pgbouncer: Driver<Options, TargetContext, Target> = {
   options,
   paths: ['file'],
   secrets: ['admin'],
+  standIn: pgbouncerStandIn,
   open: (options, context) => new Pgbouncer(options, context),
 };
 

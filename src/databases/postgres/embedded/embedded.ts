@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { messageOf, StepError } from '../../../core/errors.ts';
 import type { BlueSource } from '../../../core/playbook.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 import { embeddedBinaries } from './binaries.ts';
@@ -9,6 +6,7 @@ import { startCluster, type Cluster } from './cluster.ts';
 import { addressOf } from '../address.ts';
 import { Connection } from '../connection.ts';
 import { findByName } from '../copy/copy.ts';
+import { loadFixture } from './fixture.ts';
 
 type EmbeddedSource = Extract<BlueSource, { kind: 'embedded' }>;
 
@@ -60,7 +58,7 @@ async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise
     const loading = `${LOADING}${randomBytes(4).toString('hex')}`;
     await admin.query(`CREATE DATABASE ${quoteIdentifier(loading)}`);
     try {
-      if (source.fixture !== undefined) await loadFixture(cluster, loading, source.fixture);
+      if (source.fixture !== undefined) await load(cluster, loading, source.fixture);
       await admin.query(
         `ALTER DATABASE ${quoteIdentifier(loading)} RENAME TO ${quoteIdentifier(source.database)}`,
       );
@@ -75,21 +73,11 @@ async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise
   }
 }
 
-async function loadFixture(cluster: Cluster, database: string, folder: string): Promise<void> {
+async function load(cluster: Cluster, database: string, folder: string): Promise<void> {
   const connection = await Connection.open(addressOf(cluster.url(database), 'cutover fixture'), database);
   try {
-    const { load } = JSON.parse(await readFile(join(folder, 'fixture.json'), 'utf8')) as { load: string[] };
-    for (const file of load) await loadFile(connection, join(folder, file));
-    await connection.query('ANALYZE');
+    await loadFixture(connection, folder);
   } finally {
     await connection.end();
-  }
-}
-
-async function loadFile(connection: Connection, path: string): Promise<void> {
-  try {
-    await connection.query(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw new StepError(`the fixture cannot be loaded: ${messageOf(cause)}`, { where: path, cause });
   }
 }

@@ -1,0 +1,101 @@
+import { resolve } from 'node:path';
+import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
+import { isGood, rehearsalJson, rehearsalText } from '../report/rehearsal.ts';
+import { addSecretsOfUrl } from '../util/redact.ts';
+import { formatDuration } from '../util/units.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { withSignals } from './shared/signals.ts';
+import { surroundingsOf } from './shared/surroundings.ts';
+import { writeJunit } from './shared/verdict.ts';
+
+type RehearseOptions = Options<{
+  fixture?: string;
+  scale?: string;
+  seed?: string;
+  pg?: string;
+  server?: string;
+  clients?: string;
+  rate?: string;
+  json?: true;
+  junit?: string;
+}>;
+
+/** The whole playbook on a stage of its own: there, back, and there once more, with clients at work. */
+export async function run(
+  [file]: readonly (string | undefined)[],
+  options: RehearseOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const around = await surroundingsOf(options);
+  const started = performance.now();
+  const rehearsal = await withSignals(
+    io.err,
+    (signal) =>
+      rehearse({
+        file: file!,
+        fixture: options.fixture === undefined ? undefined : resolve(options.fixture),
+        scale: numberOf('--scale', options.scale, 0.001, 1_000_000),
+        seed: wholeOf('--seed', options.seed, 0, 2 ** 31 - 1),
+        server: options.server === undefined ? undefined : serverOf(options.server, around.resolve),
+        majors: majorsOf(options.pg),
+        clients: {
+          clients: wholeOf('--clients', options.clients, 1, 80) ?? 8,
+          perSecond: numberOf('--rate', options.rate, 1, 100_000) ?? 200,
+        },
+        env: around.env,
+        self: process.argv[1]!,
+        tools: around.tools,
+        signal,
+        progress: (line) => io.err(line),
+        heard: ({ words, code, from, to }) =>
+          io.err(`${code === 0 ? '✔' : '✖'} cutover ${words.join(' ')}  ${formatDuration(to - from)}`),
+      }),
+    { unattended: true, means: 'the stage is taken down; nothing real was touched' },
+  );
+  const ms = performance.now() - started;
+  if (options.junit !== undefined) await writeJunit(options.junit, rehearsal.findings, ms);
+  if (options.json) io.out(rehearsalJson(rehearsal));
+  else io.out(`\n${rehearsalText(rehearsal, io.outStyle)}`);
+  return exitOf(rehearsal);
+}
+
+const CODES = new Set<number>(Object.values(EXIT));
+
+/** That of the command that failed; where all came through and a promise was broken, that of a difference. */
+function exitOf(rehearsal: Rehearsal): ExitCode {
+  const failed = rehearsal.told.find(({ code }) => code !== 0);
+  if (failed?.code !== undefined && CODES.has(failed.code)) return failed.code as ExitCode;
+  return isGood(rehearsal) ? EXIT.done : EXIT.differences;
+}
+
+function numberOf(flag: string, given: string | undefined, least: number, most: number): number | undefined {
+  if (given === undefined) return undefined;
+  const number = Number(given);
+  if (given.trim() !== '' && number >= least && number <= most) return number;
+  throw new UsageError(`${flag} ${given} is no number from ${least} to ${most}`);
+}
+
+function wholeOf(flag: string, given: string | undefined, least: number, most: number): number | undefined {
+  const number = numberOf(flag, given, least, most);
+  if (number === undefined || Number.isInteger(number)) return number;
+  throw new UsageError(`${flag} ${given} is no whole number`);
+}
+
+/** `18`, or `15,18` for blue's and green's. */
+function majorsOf(given: string | undefined): { blue: number | undefined; green: number | undefined } {
+  const [blue, green, ...rest] = (given ?? '').split(',').filter(Boolean);
+  if (rest.length > 0) throw new UsageError(`--pg ${given} names more than blue's and green's major`);
+  const first = wholeOf('--pg', blue, 14, 99);
+  return { blue: first, green: wholeOf('--pg', green, 14, 99) ?? first };
+}
+
+function serverOf(given: string, resolveText: (text: string) => string): string {
+  const url = resolveText(given);
+  addSecretsOfUrl(url);
+  if (!/^postgres(?:ql)?:\/\//i.test(url))
+    throw new UsageError('--server is no connection string of PostgreSQL', {
+      hint: `give the superuser of a server for tests: --server '\${TEST_URL}'`,
+    });
+  return url;
+}

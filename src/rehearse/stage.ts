@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { RefusedError } from '../core/errors.ts';
+import type { Names } from '../core/database.ts';
+import { other, type Side } from '../core/side.ts';
+import { loadFixture, type Fixture } from '../databases/postgres/embedded/fixture.ts';
+import { addSecret } from '../util/redact.ts';
+import { quoteIdentifier, quoteLiteral } from '../util/sql.ts';
+import { inventoryOf } from './inventory.ts';
+import { Ledger, LEDGER_SCHEMA } from './ledger.ts';
+import { connect, givenServer, startServer, type StageServer } from './servers.ts';
+
+export interface StageOptions {
+  /** Of the stage's own; removed when it ends. */
+  readonly folder: string;
+  readonly names: Names;
+  /** Green has a server of its own. */
+  readonly across: boolean;
+  /** Connection string of a server that is there for tests; otherwise servers are started. */
+  readonly server: string | undefined;
+  /** Majors of the servers that are started: blue's and green's. Undefined is the one that is installed. */
+  readonly majors: Readonly<Record<Side, number | undefined>>;
+  readonly fixture: Fixture;
+}
+
+/** The role that clients of a rehearsal are. */
+export const CLIENT = 'cutover_client';
+const TEMPLATE = 'cutover_rehearsal_fixture';
+
+/** Servers with the fixture on them, and nothing else. */
+export class Stage {
+  readonly names: Names;
+  readonly versions: Readonly<Record<Side, string>>;
+  readonly clientPassword: string;
+  readonly #servers: Readonly<Record<Side, StageServer>>;
+  readonly #options: StageOptions;
+
+  private constructor(options: StageOptions, servers: Record<Side, StageServer>, password: string) {
+    this.names = options.names;
+    this.#options = options;
+    this.#servers = servers;
+    this.clientPassword = password;
+    this.versions = { blue: servers.blue.version, green: servers.green.version };
+  }
+
+  static async open(options: StageOptions): Promise<Stage> {
+    const password = randomBytes(12).toString('hex');
+    addSecret(password);
+    const blue = await openServer(options, 'blue');
+    try {
+      const green = options.across ? await openServer(options, 'green') : blue;
+      const stage = new Stage(options, { blue, green }, password);
+      await stage.#prepare();
+      return stage;
+    } catch (error) {
+      await blue.end();
+      throw error;
+    }
+  }
+
+  /** As superuser; secret. */
+  url(side: Side, database = this.names[side]): string {
+    return this.#servers[side].url(database);
+  }
+
+  /** As a client; secret. */
+  clientUrl(side: Side, database = this.names[side]): string {
+    const url = new URL(this.url(side, database));
+    url.username = CLIENT;
+    url.password = this.clientPassword;
+    return url.href;
+  }
+
+  async ask<Row>(side: Side, database: string, sql: string): Promise<Row[]> {
+    const connection = await connect(this.url(side, database), database);
+    try {
+      return (await connection.query(sql, undefined, { long: true })) as Row[];
+    } finally {
+      await connection.end();
+    }
+  }
+
+  /** Both sides as they were before anything was run. */
+  async reset(): Promise<void> {
+    for (const side of this.#sides()) await this.#clear(side);
+    await this.#admin(
+      'blue',
+      `CREATE DATABASE ${quoteIdentifier(this.names.blue)} TEMPLATE ${quoteIdentifier(TEMPLATE)}`,
+    );
+  }
+
+  /** Everything on the servers that a run could have left, a line each. */
+  async inventory(): Promise<string[]> {
+    const lines: string[] = [];
+    for (const side of this.#sides()) {
+      const on = this.#options.across ? ` on ${side}'s server` : '';
+      const found = await inventoryOf(await this.#databases(side), (database, sql) =>
+        this.ask(side, database, sql),
+      );
+      lines.push(...found.map((line) => line + on));
+    }
+    return lines.toSorted();
+  }
+
+  async end(): Promise<void> {
+    if (this.#options.server !== undefined) {
+      await this.#clear('blue');
+      await this.#dropDatabase('blue', TEMPLATE);
+      await this.#admin('blue', `DROP ROLE IF EXISTS ${CLIENT}`);
+    }
+    for (const side of this.#sides()) await this.#servers[side].end();
+    await rm(this.#options.folder, { recursive: true, force: true });
+  }
+
+  #sides(): Side[] {
+    return this.#options.across ? ['blue', 'green'] : ['blue'];
+  }
+
+  async #prepare(): Promise<void> {
+    const { fixture, server } = this.#options;
+    if (server !== undefined) await this.#refuseOthers();
+    for (const side of this.#sides())
+      await this.#admin(
+        side,
+        `CREATE ROLE ${CLIENT} LOGIN PASSWORD ${quoteLiteral(this.clientPassword)}
+         IN ROLE pg_read_all_data, pg_write_all_data`,
+      );
+    await this.#admin('blue', `CREATE DATABASE ${quoteIdentifier(TEMPLATE)}`);
+    const connection = await connect(this.url('blue', TEMPLATE), TEMPLATE);
+    try {
+      await loadFixture(connection, fixture.folder, fixture);
+      await connection.query(
+        `create schema ${LEDGER_SCHEMA}; ${new Ledger(LEDGER_SCHEMA).tables()} ${GRANTS}`,
+      );
+    } finally {
+      await connection.end();
+    }
+  }
+
+  /** A server that holds one of the names is somebody's, and no stage. */
+  async #refuseOthers(): Promise<void> {
+    const wanted = [...Object.values(this.names), TEMPLATE];
+    const [taken] = (await this.#databases('blue', true)).filter((name) => wanted.includes(name));
+    if (taken !== undefined)
+      throw new RefusedError(`the server of --server holds a database ${taken}`, {
+        hint: 'a stage is a server for tests, where nothing can be lost; nothing was touched',
+      });
+  }
+
+  async #databases(side: Side, all = false): Promise<string[]> {
+    const rows = await this.ask<{ name: string }>(
+      side,
+      'postgres',
+      `select datname as name from pg_database where datname not in ('postgres', 'template0', 'template1')`,
+    );
+    const names = rows.map(({ name }) => name).filter((name) => name !== TEMPLATE || all);
+    // Somebody else's are none of a run's.
+    const own = new Set(Object.values(this.names));
+    return this.#options.server !== undefined && !all ? names.filter((name) => own.has(name)) : names;
+  }
+
+  async #clear(side: Side): Promise<void> {
+    for (const name of await this.#databases(side)) {
+      await this.#dropSubscriptions(side, name);
+      await this.#dropDatabase(side, name);
+    }
+    await this.ask(
+      side,
+      'postgres',
+      `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name like 'cutover%' and not active`,
+    );
+  }
+
+  async #dropSubscriptions(side: Side, database: string): Promise<void> {
+    const rows = await this.ask<{ name: string }>(
+      side,
+      'postgres',
+      `select subname as name from pg_subscription s join pg_database d on d.oid = s.subdbid
+       where d.datname = ${quoteLiteral(database)}`,
+    );
+    for (const { name } of rows) {
+      const subscription = quoteIdentifier(name);
+      for (const sql of ['DISABLE', 'SET (slot_name = NONE)'])
+        await this.ask(side, database, `ALTER SUBSCRIPTION ${subscription} ${sql}`);
+      await this.ask(side, database, `DROP SUBSCRIPTION ${subscription}`);
+    }
+  }
+
+  async #dropDatabase(side: Side, name: string): Promise<void> {
+    await this.#admin(side, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)} WITH (FORCE)`);
+  }
+
+  async #admin(side: Side, sql: string): Promise<void> {
+    await this.ask(side, 'postgres', sql);
+  }
+}
+
+/** Clients may do what the application may. */
+const GRANTS = `
+do $$ declare name text; begin
+  for name in select quote_ident(nspname) from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' loop
+    execute 'grant all on all sequences in schema ' || name || ' to ${CLIENT}';
+  end loop;
+end $$;`;
+
+function openServer({ server, folder, majors }: StageOptions, side: Side): Promise<StageServer> {
+  if (server !== undefined) return givenServer(server);
+  return startServer(folder, side, majors[side] ?? majors[other(side)]);
+}

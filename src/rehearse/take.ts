@@ -1,0 +1,169 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RefusedError } from '../core/errors.ts';
+import type { Event } from '../core/event.ts';
+import { other, type Side } from '../core/side.ts';
+import type { Driver, DriverUse } from '../core/driver.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { FileJournalStore } from '../journal/file.ts';
+import { fold, type RunState } from '../journal/fold.ts';
+import { Clients, type ClientsOptions } from './clients.ts';
+import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
+import { Kit } from './kit.ts';
+import { Ledger, LEDGER_SCHEMA } from './ledger.ts';
+import { restage } from './restage.ts';
+import type { Stage } from './stage.ts';
+import { Tool } from './tool.ts';
+
+export interface TakeOptions {
+  readonly stage: Stage;
+  /** Of this take's own. */
+  readonly folder: string;
+  readonly playbook: Playbook;
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly scheme: string;
+  readonly fixture: Fixture;
+  readonly clients: Pick<ClientsOptions, 'clients' | 'perSecond'>;
+  /** Of child processes, without what leads to real databases; secret. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly drivers: {
+    readonly target: (name: string) => Driver<unknown, never, unknown> | undefined;
+    readonly paths: (sort: 'migrators' | 'checks', name: string) => readonly string[];
+  };
+  readonly self: string;
+  readonly tools: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** How long clients work between two commands. */
+const SETTLE_MS = 1000;
+
+/** One performance of a playbook on a stage that is as it was in the beginning. */
+export class Take {
+  readonly tool: Tool;
+  readonly ledger: Ledger;
+  readonly clients: Clients;
+  /** What of the playbook is not rehearsed, a line each. */
+  readonly without: readonly string[];
+  /** The staged playbook's file. */
+  readonly file: string;
+  readonly #store: FileJournalStore;
+  readonly #signal: AbortSignal;
+  readonly #kit: Kit;
+
+  private constructor(
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file'> & {
+      store: FileJournalStore;
+      kit: Kit;
+      signal: AbortSignal;
+    },
+  ) {
+    this.tool = parts.tool;
+    this.ledger = parts.ledger;
+    this.clients = parts.clients;
+    this.without = parts.without;
+    this.file = parts.file;
+    this.#store = parts.store;
+    this.#kit = parts.kit;
+    this.#signal = parts.signal;
+  }
+
+  static async open(options: TakeOptions): Promise<Take> {
+    const { stage, folder, playbook, fixture, signal, drivers } = options;
+    await mkdir(folder, { recursive: true });
+    await stage.reset();
+    const kit = new Kit(stage, join(folder, 'targets'), options.scheme);
+    try {
+      const placed = await standIns(playbook, kit, drivers);
+      const { text, without } = restage(options.raw, playbook, {
+        blue: kit.references.blue,
+        green: playbook.greenUrl === undefined ? undefined : kit.references.green,
+        targets: placed.targets,
+        paths: drivers.paths,
+      });
+      const file = join(folder, 'playbook.yml');
+      await writeFile(file, text);
+      const ledger = new Ledger(LEDGER_SCHEMA);
+      const address = placed.address ?? (() => stage.clientUrl('blue'));
+      const own = fixture.writes.map(
+        (sql) => async (connection: { query(sql: string): Promise<unknown> }) => {
+          await connection.query(sql);
+        },
+      );
+      const state = join(folder, 'state');
+      return new Take({
+        tool: new Tool({
+          self: options.self,
+          folder,
+          state,
+          env: { ...options.variables, ...kit.variables },
+          tools: options.tools,
+          signal,
+        }),
+        ledger,
+        clients: new Clients(address, ledger, {
+          ...options.clients,
+          transactions: [ledger.read, ...own],
+        }),
+        without: [...without, ...placed.without],
+        file,
+        store: new FileJournalStore(state),
+        kit,
+        signal,
+      });
+    } catch (error) {
+      kit.end();
+      throw error;
+    }
+  }
+
+  /** Clients work for a moment. */
+  settle(): Promise<void> {
+    return sleep(SETTLE_MS, undefined, { signal: this.#signal });
+  }
+
+  /** Its runs, oldest first. */
+  async runs(): Promise<RunState[]> {
+    return (await this.events()).map((events) => fold(events));
+  }
+
+  async events(): Promise<Event[][]> {
+    const runs = await this.#store.list();
+    const journals = await Promise.all(runs.map((run) => this.#store.read(run)));
+    return journals.filter((events) => events.length > 0);
+  }
+
+  async end(): Promise<void> {
+    await this.clients.stop();
+    this.#kit.end();
+  }
+}
+
+/** The database that clients should find, by what a run's journal says. */
+export function liveDatabase(state: RunState | undefined, stage: Stage): { side: Side; name: string } {
+  const { names } = stage;
+  if (!state || state.live === 'blue') return { side: 'blue', name: names.blue };
+  return { side: 'green', name: state.plan.renames ? names.blue : names.green };
+}
+
+/** What retire is to be told by name. */
+export function keptDatabase({ plan, live }: RunState): string {
+  if (other(live) === 'green') return plan.names.green;
+  return plan.renames ? plan.names.previous : plan.names.blue;
+}
+
+async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['drivers']) {
+  const targets: DriverUse[] = [];
+  const without: string[] = [];
+  let address: (() => Promise<string>) | undefined;
+  for (const use of playbook.switch.targets) {
+    const driver = target(use.driver);
+    const placed = await driver?.standIn?.(use.options, kit);
+    if (!placed) throw new RefusedError(`the target ${use.driver} cannot be rehearsed`, { where: use.at });
+    targets.push({ ...use, options: placed.options });
+    without.push(...placed.without);
+    address ??= placed.address;
+  }
+  return { targets, without, address };
+}

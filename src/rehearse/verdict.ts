@@ -1,0 +1,150 @@
+import type { Finding } from '../core/check.ts';
+import type { Event } from '../core/event.ts';
+import type { Side } from '../core/side.ts';
+import type { RunState } from '../journal/fold.ts';
+import { formatCount, formatDuration, plural } from '../util/units.ts';
+import type { Answered, ClientError } from './clients.ts';
+import type { Told } from './tool.ts';
+
+/** How long clients were held, as the tool itself measured it. */
+export interface Held {
+  readonly what: string;
+  readonly ms: number;
+  /** When it was over, ISO 8601. */
+  readonly at: string;
+}
+
+export interface Performance {
+  /** Of a run that follows: clients may notice nothing. */
+  readonly live: boolean;
+  readonly told: readonly Told[];
+  readonly runs: readonly RunState[];
+  readonly held: readonly Held[];
+  readonly answered: readonly Answered[];
+  readonly errors: readonly ClientError[];
+  readonly acknowledged: number;
+  /** What the ledger found. */
+  readonly problems: readonly string[];
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+  /** Databases that there should be now. */
+  readonly expected: readonly string[];
+}
+
+/** What each promise came to. */
+export function verdictOf(performance: Performance): Finding[] {
+  return [
+    ...performance.told.map(commandFinding),
+    ledgerFinding(performance),
+    clientsFinding(performance),
+    ...heldFindings(performance),
+    leftoversFinding(performance),
+  ];
+}
+
+function commandFinding({ words, code, from, to, output }: Told): Finding {
+  const took = formatDuration(to - from);
+  const check = words[0]!;
+  if (code === 0) return { check, severity: 'ok', message: `came through in ${took}` };
+  return {
+    check,
+    severity: 'failure',
+    message:
+      code === undefined
+        ? `was ended by a signal after ${took}`
+        : `ended with exit code ${code} after ${took}`,
+    detail: output.split('\n').slice(-25).join('\n'),
+    hint: 'docs/exit-codes.md says in which state blue is then',
+  };
+}
+
+function ledgerFinding({ problems, acknowledged }: Performance): Finding {
+  const check = 'writes';
+  if (problems.length > 0)
+    return {
+      check,
+      severity: 'failure',
+      message: `of ${plural(acknowledged, 'acknowledged row')} not all are as they were acknowledged`,
+      detail: problems.join('\n'),
+    };
+  return {
+    check,
+    severity: acknowledged > 0 ? 'ok' : 'unknown',
+    message: `${plural(acknowledged, 'acknowledged row')}: none lost, none doubled`,
+  };
+}
+
+/** Commands in which a run without sync turns clients away. */
+const TURNS_AWAY = new Set(['run', 'swap-back']);
+
+function clientsFinding({ live, errors, answered, told }: Performance): Finding {
+  const check = 'clients';
+  const expected = (at: number): boolean =>
+    !live && told.some(({ words, from, to }) => TURNS_AWAY.has(words[0]!) && at >= from && at <= to);
+  const bad = errors.filter(({ at }) => !expected(at));
+  const all = `${formatCount(answered.length)} transactions`;
+  if (bad.length > 0)
+    return {
+      check,
+      severity: 'failure',
+      message: `${plural(bad.length, 'error')} beside ${all}`,
+      detail: [...new Set(bad.map(({ message }) => message))].slice(0, 10).join('\n'),
+    };
+  const turned =
+    errors.length === 0
+      ? 'no error'
+      : `turned away ${plural(errors.length, 'time')}, only while blue was closed`;
+  return { check, severity: answered.length > 0 ? 'ok' : 'unknown', message: `${all}, ${turned}` };
+}
+
+const note = (message: string): Finding => ({ check: 'pause', severity: 'note', message });
+
+function heldFindings({ live, held, told, answered }: Performance): Finding[] {
+  if (live) return held.map(({ what, ms }) => note(`${what}: clients were held for ${formatDuration(ms)}`));
+  return told
+    .filter(({ words }) => TURNS_AWAY.has(words[0]!))
+    .map((one) => note(`${one.words[0]}: nobody was answered for ${formatDuration(silence(one, answered))}`));
+}
+
+/** The longest time between two answers while a command was at work. */
+function silence({ from, to }: Told, answered: readonly Answered[]): number {
+  const times = answered.map(({ at, ms }) => at + ms).filter((at) => at >= from && at <= to);
+  const all = [from, ...times.toSorted((a, b) => a - b), to];
+  return Math.max(...all.slice(1).map((at, index) => at - all[index]!));
+}
+
+function leftoversFinding({ before, after, expected }: Performance): Finding {
+  const check = 'leftovers';
+  const allowed = new Set([...before, ...expected]);
+  const left = after.filter((line) => !allowed.has(line));
+  const gone = expected.filter((line) => !after.includes(line));
+  if (left.length === 0 && gone.length === 0)
+    return { check, severity: 'ok', message: 'nothing of any run is left on the servers' };
+  return {
+    check,
+    severity: 'failure',
+    message: 'the servers are not as they should be in the end',
+    detail: [...left.map((line) => `left over: ${line}`), ...gone.map((line) => `missing: ${line}`)].join(
+      '\n',
+    ),
+  };
+}
+
+/** From the journals: every moment in which clients were held. */
+export function heldOf(journals: readonly (readonly Event[])[]): Held[] {
+  const held: Held[] = [];
+  for (const events of journals) {
+    let to: Side = 'blue';
+    for (const event of events) {
+      const { at } = event;
+      if (event.type === 'swap-back-started') to = event.to ?? 'blue';
+      if (event.type === 'swap-back-finished')
+        held.push({ what: to === 'blue' ? 'swap back' : 'switch once more', ms: event.ms, at });
+      if (event.type !== 'step-succeeded') continue;
+      const { ms, heldMs } = (event.output ?? {}) as { ms?: number; heldMs?: number };
+      const took = event.step === 'switch' ? ms : heldMs;
+      if (took !== undefined) held.push({ what: event.step, ms: took, at });
+    }
+  }
+  return held.toSorted((one, another) => one.at.localeCompare(another.at));
+}
