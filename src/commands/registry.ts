@@ -74,6 +74,16 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('./status.ts'),
   },
+  {
+    name: 'report',
+    summary: 'Write what the journal knows of a run as a document: Markdown, HTML or JUnit',
+    arguments: optionalRun,
+    options: [
+      { flags: '--html <file>', description: 'write one HTML file instead of Markdown on standard output' },
+      { flags: '--junit <file>', description: 'write the findings as JUnit XML instead' },
+    ],
+    load: () => import('./report.ts'),
+  },
   { name: 'runs', summary: 'List all runs', options: [json], load: () => import('./runs.ts') },
   {
     name: 'swap-back',
@@ -194,6 +204,8 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--rate <count>', description: 'transactions of all of them in a second (default: 200)' },
       json,
       junit,
+      { flags: '--html <file>', description: 'write the report as one HTML file, too' },
+      { flags: '--markdown <file>', description: 'write the report as Markdown, too' },
     ],
     load: () => import('./rehearse.ts'),
   },

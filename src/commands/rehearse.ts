@@ -1,13 +1,15 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
+import { rehearsalPage } from '../report/html/rehearsal.ts';
+import { rehearsalMarkdown } from '../report/markdown.ts';
 import { isGood, rehearsalJson, rehearsalText } from '../report/rehearsal.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
-import { writeJunit } from './shared/verdict.ts';
+import { writeJunit, writeReport } from './shared/verdict.ts';
 
 type RehearseOptions = Options<{
   fixture?: string;
@@ -19,6 +21,8 @@ type RehearseOptions = Options<{
   rate?: string;
   json?: true;
   junit?: string;
+  html?: string;
+  markdown?: string;
 }>;
 
 /** The whole playbook on a stage of its own: there, back, and there once more, with clients at work. */
@@ -55,6 +59,9 @@ export async function run(
   );
   const ms = performance.now() - started;
   if (options.junit !== undefined) await writeJunit(options.junit, rehearsal.findings, ms);
+  if (options.html !== undefined) await writeReport('HTML', options.html, rehearsalPage(rehearsal));
+  if (options.markdown !== undefined)
+    await writeReport('Markdown', options.markdown, rehearsalMarkdown(rehearsal));
   if (options.json) io.out(rehearsalJson(rehearsal));
   else io.out(`\n${rehearsalText(rehearsal, io.outStyle)}`);
   return exitOf(rehearsal);

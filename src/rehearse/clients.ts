@@ -65,7 +65,9 @@ export class Clients {
 
   async #run(client: number): Promise<void> {
     let connection: Client | undefined;
-    let due = performance.now();
+    // Not all of them at once.
+    let due = performance.now() + (this.#every * client) / this.#clients;
+    await this.#until(due);
     for (let round = client; !this.#over.signal.aborted; round += 1) {
       try {
         connection ??= await this.#connect();
@@ -80,10 +82,14 @@ export class Clients {
         await sleep(AGAIN_MS);
         due = performance.now();
       }
-      const rest = due - performance.now();
-      if (rest > 0) await sleep(rest, undefined, { signal: this.#over.signal }).catch(() => undefined);
+      await this.#until(due);
     }
     await connection?.end().catch(() => undefined);
+  }
+
+  async #until(due: number): Promise<void> {
+    const rest = due - performance.now();
+    if (rest > 0) await sleep(rest, undefined, { signal: this.#over.signal }).catch(() => undefined);
   }
 
   async #connect(): Promise<Client> {

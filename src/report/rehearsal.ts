@@ -55,13 +55,17 @@ function latencyText(rehearsal: Rehearsal): string {
   return `Clients waited ${formatDuration(median)} in the median, ${formatDuration(p99)} in 99 of 100 cases, ${formatDuration(largest)} at most`;
 }
 
-function verdictText(rehearsal: Rehearsal, style: Style): string {
-  if (isGood(rehearsal)) return style.green('Verdict: every promise was kept here.');
+/** In one sentence. */
+export function verdictWords(rehearsal: Rehearsal): string {
+  if (isGood(rehearsal)) return 'every promise was kept here.';
   const broken = rehearsal.findings.filter(
     ({ severity }) => severity === 'failure' || severity === 'unknown',
   );
-  return style.red(`Verdict: not as promised: ${[...new Set(broken.map(({ check }) => check))].join(', ')}.`);
+  return `not as promised: ${[...new Set(broken.map(({ check }) => check))].join(', ')}.`;
 }
+
+const verdictText = (rehearsal: Rehearsal, style: Style): string =>
+  (isGood(rehearsal) ? style.green : style.red)(`Verdict: ${verdictWords(rehearsal)}`);
 
 /** The same for programs; times in milliseconds. */
 export const rehearsalJson = (rehearsal: Rehearsal): string => {

@@ -56,11 +56,14 @@ function oneLine(findings: readonly Finding[]): string {
   return `not proved: ${plural(broken.length, 'problem')}; the first: ${broken[0]!.message}`;
 }
 
+export const writeJunit = (file: string, findings: readonly Finding[], ms: number): Promise<void> =>
+  writeReport('JUnit', file, redact(junitText('cutover', findings, ms)));
+
 /** Throws UsageError when it cannot be written. */
-export async function writeJunit(file: string, findings: readonly Finding[], ms: number): Promise<void> {
+export async function writeReport(what: string, file: string, text: string): Promise<void> {
   try {
-    await writeFile(file, redact(junitText('cutover', findings, ms)));
+    await writeFile(file, text);
   } catch (cause) {
-    throw new UsageError(`the JUnit file cannot be written: ${messageOf(cause)}`, { where: file, cause });
+    throw new UsageError(`the ${what} file cannot be written: ${messageOf(cause)}`, { where: file, cause });
   }
 }
