@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -133,6 +134,75 @@ const missing = [
   },
 );
 
+const withAlembic = ((): boolean => {
+  try {
+    execFileSync('alembic', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+const others: [name: string, fixture: string, installed: boolean][] = [
+  ['maintenance-page.yml', 'orders', true],
+  ['alembic-env-file.yml', 'shopping-points', withAlembic],
+];
+for (const [name, of, installed] of others)
+  (installed ? test : ava.skip)(
+    `${name}: there, back, and there once more${installed ? '' : ' (SKIPPED: alembic is not installed)'}`,
+    async (t) => {
+      const work = await workplace(t);
+      const outcome = await work.cutover(['rehearse', playbook(name), '--fixture', fixture(of), '--json']);
+      const { without } = assertKept(t, outcome, CLOSED);
+      t.true(without.some((line) => line.startsWith('the hook ')));
+    },
+  );
+
+test('every playbook of the project is rehearsed here', async (t) => {
+  const source = await readFile(new URL(import.meta.url), 'utf8');
+  for (const name of await readdir(join(root, 'playbooks'))) t.true(source.includes(`'${name}'`), name);
+});
+
+test('accidents: killed, cut off and tampered with, and every promise holds', async (t) => {
+  const work = await workplace(t);
+  const faults = 'kill@clone,kill@switch,cut@preflight,cut@fence,cut@switch,tamper';
+  const outcome = await work.cutover(['rehearse', playbook('quickstart.yml'), '--faults', faults, '--json']);
+  const { findings } = assertKept(t, outcome, CLOSED);
+  const of = (check: string): string => findings.find((one) => one.check === check)!.message;
+  t.regex(of('kill@clone'), /^it was resumed .*none lost, none doubled; .*nothing of any run is left/);
+  t.regex(of('kill@switch'), /^it was resumed/);
+  for (const step of ['preflight', 'fence', 'switch'])
+    t.regex(of(`cut@${step}`), /^(?:everything was put back|the run came through) /);
+  t.regex(of('tamper@migrate-1-sql'), /^the verification saw it, and everything was put back/);
+});
+
+(NEEDS_PGBOUNCER ? ava.skip : test)(
+  `accidents while clients go on behind PgBouncer${NEEDS_PGBOUNCER}`,
+  async (t) => {
+    const work = await workplace(t);
+    const words = ['rehearse', playbook('live-pgbouncer.yml'), '--fixture', fixture('orders'), '--json'];
+    const faults = 'kill@clone,kill@switch,cut@switch,cut@keep';
+    assertKept(t, await work.cutover([...words, '--faults', faults]), LIVE);
+  },
+);
+
+test('a playbook that would not see a row that was tampered with is told so', async (t) => {
+  const work = await workplace(t);
+  await work.file(
+    'playbook.yml',
+    'version: 1\nname: blind\nblue: ${DATABASE_URL}\nverify: [schema]\ngate: open\nswitch: { targets: [database-rename] }\n',
+  );
+  const words = ['rehearse', 'playbook.yml', '--fixture', fixture('orders'), '--faults', 'tamper', '--json'];
+  const outcome = await work.cutover(words);
+  t.is(outcome.code, 5, outcome.err);
+  const { findings } = verdictOf(outcome);
+  const failed = findings.filter(({ severity }) => severity === 'failure');
+  t.deepEqual(
+    failed.map(({ check }) => check),
+    ['tamper@verify'],
+  );
+  t.regex(failed[0]!.message, /no check saw the row/);
+});
+
 test('nothing real is reached: no server, no file, no hook, no address', async (t) => {
   const work = await workplace(t);
   let reached = 0;
@@ -266,6 +336,7 @@ test('what is wrong on the command line is told', async (t) => {
     [[playbook('quickstart.yml'), '--rate', 'many'], 2, /--rate many/],
     [[playbook('quickstart.yml'), '--pg', '9'], 2, /--pg 9/],
     [[playbook('quickstart.yml'), '--pg', '40'], 2, /PostgreSQL 40 is not installed/],
+    [[playbook('quickstart.yml'), '--faults', 'flood'], 2, /--faults names flood[^]*kill, cut, tamper/],
     [[playbook('quickstart.yml'), '--server', 'mysql://x/y'], 2, /--server is no connection string/],
   ] as const;
   for (const [words, code, says] of wrong) {

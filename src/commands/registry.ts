@@ -202,6 +202,10 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--server <url>', description: 'a server for tests, instead of starting one' },
       { flags: '--clients <count>', description: 'clients at the same time (default: 8)' },
       { flags: '--rate <count>', description: 'transactions of all of them in a second (default: 200)' },
+      {
+        flags: '--faults [names]',
+        description: 'perform it with accidents, besides: kill, cut, tamper; at one step: kill@clone',
+      },
       json,
       junit,
       { flags: '--html <file>', description: 'write the report as one HTML file, too' },

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { readFaults } from '../rehearse/faults.ts';
 import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
@@ -19,6 +20,7 @@ type RehearseOptions = Options<{
   server?: string;
   clients?: string;
   rate?: string;
+  faults?: string | true;
   json?: true;
   junit?: string;
   html?: string;
@@ -47,6 +49,10 @@ export async function run(
           clients: wholeOf('--clients', options.clients, 1, 80) ?? 8,
           perSecond: numberOf('--rate', options.rate, 1, 100_000) ?? 200,
         },
+        faults:
+          options.faults === undefined
+            ? []
+            : readFaults(options.faults === true ? 'kill,cut,tamper' : options.faults),
         env: around.env,
         self: process.argv[1]!,
         tools: around.tools,

@@ -22,11 +22,18 @@ const AWAY = {
   EPIPE: 'the connection broke',
 } as const;
 
+/** The server, or the way to it, was gone for a moment. */
+export function isAway(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== undefined && Object.hasOwn(AWAY, code);
+}
+
 /**
  * What may be tried again, by the kind of step and SQLSTATE or errno. A step stands here only if running it once more
  * after this failure cannot do anything twice: the preflight touches nothing; a fence, a publication, a
  * follower and a verification begin from wherever things are; a clone drops what an attempt before it left; the server rolled back a migration's
- * transaction. A switch, a gate, a hook and what comes after the switch are never tried again.
+ * transaction; what comes after the switch asks, and takes away what may be gone already. A switch, a gate and a hook are
+ * never tried again.
  */
 const PASSING: Readonly<Record<StepKind, Readonly<Record<string, string>>>> = {
   preflight: { ...AWAY, ...CROWD },
@@ -38,7 +45,7 @@ const PASSING: Readonly<Record<StepKind, Readonly<Record<string, string>>>> = {
   verify: { '40001': 'a serialization failure', ...LOCKS, ...CROWD },
   gate: {},
   switch: {},
-  keep: {},
+  keep: { ...AWAY, ...LOCKS, ...CROWD },
   hook: {},
 };
 

@@ -1,33 +1,35 @@
-import { chmod, mkdtemp, readFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Finding } from '../core/check.ts';
-import { UsageError } from '../core/errors.ts';
-import { readFixture, type Fixture } from '../databases/postgres/embedded/fixture.ts';
+import { messageOf } from '../core/errors.ts';
+import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
 import type { RunState } from '../journal/fold.ts';
 import { namesOf } from '../plan/build.ts';
-import { loadPlaybook } from '../playbook/load.ts';
 import { registries } from '../playbook/schema.ts';
-import { createEnvironment, type Environment } from '../playbook/values/environment.ts';
-import type { Playbook } from '../core/playbook.ts';
-import { databaseOf } from '../util/url.ts';
-import type { Answered, ClientError } from './clients.ts';
-import { readRaw } from './restage.ts';
-import { Stage, type StageOptions } from './stage.ts';
+import type { Answered, ClientError } from './clients/clients.ts';
+import { faultFinding, faultsOf, strike, tidy, type Fault, type FaultWish } from './faults.ts';
+import { harmless, read, type Read, type Reading } from './read.ts';
+import { Stage, type StageOptions } from './stage/stage.ts';
 import { closed, live } from './story.ts';
 import { liveDatabase, Take, type TakeOptions } from './take.ts';
 import type { Told } from './tool.ts';
-import { heldOf, verdictOf, type Held } from './verdict.ts';
+import {
+  awayIn,
+  commandFinding,
+  heldFindings,
+  heldOf,
+  promisesOf,
+  type Held,
+  type Window,
+} from './verdict.ts';
 
-export interface Rehearsing {
-  readonly file: string;
-  readonly fixture: string | undefined;
-  readonly scale: number | undefined;
-  readonly seed: number | undefined;
+export interface Rehearsing extends Reading {
   readonly server: string | undefined;
   readonly majors: StageOptions['majors'];
   readonly clients: TakeOptions['clients'];
-  readonly env: Environment;
+  /** What is to go wrong, besides; each in a performance of its own. */
+  readonly faults: readonly FaultWish[];
   /** The program's own file, which is started for every command. */
   readonly self: string;
   readonly tools: string | undefined;
@@ -55,8 +57,9 @@ export interface Rehearsal {
 
 /** Performs a playbook on a stage, with clients at work: there and back and there again. Nothing real is reached. */
 export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
-  const { signal, progress } = rehearsing;
-  const { playbook, raw, fixture, scheme, blue } = await read(rehearsing);
+  const { signal, progress, heard } = rehearsing;
+  const text = await read(rehearsing);
+  const { playbook, fixture, blue } = text;
   const folder = await mkdtemp(join(tmpdir(), 'cutover-rehearsal-'));
   // The account of a server must be able to walk in.
   await chmod(folder, 0o711);
@@ -68,134 +71,170 @@ export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
     server: rehearsing.server,
     majors: rehearsing.majors,
     fixture,
+  }).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
   });
   try {
     signal.throwIfAborted();
-    const take = await Take.open({
-      stage,
-      folder: join(folder, 'take'),
-      playbook,
-      raw,
-      scheme,
-      fixture,
-      clients: rehearsing.clients,
-      variables: harmless(rehearsing.env.variables),
-      drivers: {
-        target: (name) => registries.targets[name],
-        paths: (sort, name) => registries[sort][name]?.paths ?? [],
-      },
-      self: rehearsing.self,
-      tools: rehearsing.tools,
-      signal,
-    });
-    try {
-      return await perform(take, stage, playbook, fixture, rehearsing);
-    } finally {
-      await take.end();
+    const open = (name: string): Promise<Take> =>
+      Take.open(takeOptions(rehearsing, text, stage, join(folder, name)));
+    const follows = playbook.sync.method === 'logical';
+    const rehearsal = await perform(await open('take'), stage, text, follows, heard);
+    const [run] = rehearsal.runs;
+    const faults = run
+      ? faultsOf(
+          rehearsing.faults,
+          run.plan.steps.map(({ id }) => id),
+        )
+      : [];
+    const findings = [...rehearsal.findings];
+    for (const fault of faults) {
+      progress(`once more, with ${fault.kind} at ${fault.step}`);
+      const finding = await performFault(
+        await open(`${fault.kind}-${fault.step}`),
+        stage,
+        text,
+        follows,
+        fault,
+      );
+      progress(`${finding.severity === 'ok' ? '✔' : '✖'} ${finding.message}`);
+      findings.push(finding);
     }
+    return { ...rehearsal, findings };
   } finally {
     await stage.end();
   }
 }
 
+const takeOptions = (
+  { clients, env, self, tools, signal }: Rehearsing,
+  { playbook, raw, scheme, fixture }: Read,
+  stage: Stage,
+  folder: string,
+): TakeOptions => ({
+  stage,
+  folder,
+  playbook,
+  raw,
+  scheme,
+  fixture,
+  clients,
+  variables: harmless(env.variables),
+  drivers: {
+    target: (name) => registries.targets[name],
+    paths: (sort, name) => registries[sort][name]?.paths ?? [],
+  },
+  self,
+  tools,
+  signal,
+});
+
+/** Phases in which nothing of a run may be left. */
+const OVER = new Set<RunState['phase']>(['refused', 'unwound', 'retired']);
+
+/** Without what commands came to. */
+interface Outcome {
+  readonly runs: readonly RunState[];
+  readonly acknowledged: number;
+  readonly promises: readonly Finding[];
+}
+
+/** What became of the promises, when all commands are done and nobody writes any more. */
+async function outcomeOf(
+  take: Take,
+  stage: Stage,
+  { playbook }: Read,
+  live: boolean,
+  before: readonly string[],
+  away: readonly Window[],
+): Promise<Outcome> {
+  const runs = await take.runs();
+  const there = liveDatabase(runs.at(-1), stage);
+  const problems = await take.ledger
+    .problems((sql) => stage.ask(there.side, there.name, sql))
+    .catch((error: unknown) => [`the live side cannot be asked: ${messageOf(error)}`]);
+  const on = playbook.greenUrl === undefined ? '' : ` on ${there.side}'s server`;
+  const { answered, errors } = take.clients;
+  const { acknowledged } = take.ledger;
+  const promises = promisesOf({
+    live,
+    answered,
+    errors,
+    acknowledged,
+    problems,
+    away,
+    before: before.filter((line) => !line.startsWith('database ')),
+    after: await stage.inventory(),
+    expected: [`database ${there.name}${on}`],
+    over: OVER.has(runs.at(-1)?.phase ?? 'refused'),
+  });
+  return { runs, acknowledged, promises };
+}
+
 async function perform(
   take: Take,
   stage: Stage,
-  playbook: Playbook,
-  fixture: Fixture,
-  { heard, progress }: Rehearsing,
+  text: Read,
+  follows: boolean,
+  heard: Rehearsing['heard'],
 ): Promise<Rehearsal> {
-  const follows = playbook.sync.method === 'logical';
-  const before = await stage.inventory();
-  progress('clients begin to work');
-  await (follows ? live : closed)(take, heard);
-  await take.clients.stop();
-  const runs = await take.runs();
-  const held = heldOf(await take.events());
-  const there = liveDatabase(runs.at(-1), stage);
-  const problems = await take.ledger.problems((sql) => stage.ask(there.side, there.name, sql));
-  const { answered, errors } = take.clients;
-  const { acknowledged } = take.ledger;
-  const { told } = take.tool;
-  const common = { live: follows, told, runs, held, answered, errors, acknowledged };
-  const on = playbook.greenUrl === undefined ? '' : ` on ${there.side}'s server`;
-  const expected = [`database ${there.name}${on}`];
-  const kept = before.filter((line) => !line.startsWith('database '));
-  return {
-    ...common,
-    playbook: playbook.name,
-    fixture: { folder: fixture.folder, scale: fixture.scale, seed: fixture.seed },
-    versions: stage.versions,
-    findings: verdictOf({ ...common, problems, before: kept, after: await stage.inventory(), expected }),
-    without: take.without,
-  };
+  try {
+    const before = await stage.inventory();
+    await (follows ? live : closed)(take, heard);
+    await take.clients.stop();
+    const { told } = take.tool;
+    const { runs, acknowledged, promises } = await outcomeOf(
+      take,
+      stage,
+      text,
+      follows,
+      before,
+      awayIn(told),
+    );
+    const held = heldOf(await take.events());
+    const { answered, errors } = take.clients;
+    const { folder, scale, seed } = text.fixture;
+    return {
+      playbook: text.playbook.name,
+      live: follows,
+      fixture: { folder, scale, seed },
+      versions: stage.versions,
+      told,
+      runs,
+      held,
+      answered,
+      errors,
+      acknowledged,
+      findings: [...told.map(commandFinding), ...heldFindings(follows, held, told, answered), ...promises],
+      without: take.without,
+    };
+  } finally {
+    await take.end();
+  }
 }
 
-interface Read {
-  readonly playbook: Playbook;
-  readonly raw: Readonly<Record<string, unknown>>;
-  readonly fixture: Fixture;
-  /** Of blue's connection string. */
-  readonly scheme: string;
-  readonly blue: string;
+async function performFault(
+  take: Take,
+  stage: Stage,
+  text: Read,
+  follows: boolean,
+  fault: Fault,
+): Promise<Finding> {
+  try {
+    const before = await stage.inventory();
+    take.clients.start();
+    await take.settle();
+    const from = performance.now();
+    const struck = await strike(take, stage, fault, follows);
+    take.clients.reading = false;
+    const to = performance.now();
+    await take.settle();
+    await take.clients.stop();
+    await tidy(take, struck.state);
+    const { promises } = await outcomeOf(take, stage, text, follows, before, [{ from, to }]);
+    return faultFinding(fault, struck, promises);
+  } finally {
+    await take.end();
+  }
 }
-
-const URL = /^\s*(postgres(?:ql)?(?:\+\w+)?):\/\//i;
-
-async function read({ file, env, fixture: given, scale, seed }: Rehearsing): Promise<Read> {
-  const raw = readRaw(await readFile(file, 'utf8').catch(() => '')) ?? {};
-  const folder = given ?? fixtureOf(raw, file);
-  const named = folder === undefined ? undefined : await readFixture(folder);
-  const whole = createEnvironment({ ...placeholders(raw, named?.database ?? 'blue'), ...env.variables });
-  const playbook = await loadPlaybook(file, whole);
-  if (!named)
-    throw new UsageError('there is nothing to rehearse on', {
-      where: file,
-      hint: 'give the folder of a fixture: --fixture DIR',
-    });
-  const url = playbook.blue.kind === 'url' ? whole.resolve(playbook.blue.url) : undefined;
-  const blue = playbook.blue.kind === 'embedded' ? playbook.blue.database : databaseOf(url!)!;
-  const fixture = {
-    ...named,
-    ...(scale !== undefined && { scale }),
-    ...(seed !== undefined && { seed }),
-  };
-  return { playbook, raw, fixture, blue, scheme: URL.exec(url ?? '')?.[1] ?? 'postgresql' };
-}
-
-/** The fixture that the playbook itself names. */
-function fixtureOf({ blue }: Read['raw'], file: string): string | undefined {
-  const embedded = typeof blue === 'object' && blue !== null ? (blue as Read['raw'])['embedded'] : undefined;
-  const fixture = (embedded as { fixture?: unknown } | null | undefined)?.fixture;
-  return typeof fixture === 'string' ? resolve(file, '..', fixture) : undefined;
-}
-
-/** The variable that a value is a reference to, and nothing else. */
-const variableOf = (value: unknown): string | undefined =>
-  typeof value === 'string' ? /^\s*\$\{(\w+)\}\s*$/.exec(value)?.[1] : undefined;
-
-/**
- * Whoever rehearses need not know where the real databases are: references to them that are not set get a value by which
- * the playbook can be read. None of it is ever connected to.
- */
-function placeholders(raw: Read['raw'], database: string): Record<string, string> {
-  const found: Record<string, string> = {};
-  const put = (value: unknown, host: string, name: string): void => {
-    const variable = variableOf(value);
-    if (variable !== undefined) found[variable] = `postgresql://${host}/${encodeURIComponent(name)}`;
-  };
-  put(raw['blue'], 'stage', database);
-  put(raw['green'], 'stage', `${database}_green`);
-  const targets = (raw['switch'] as { targets?: unknown } | undefined)?.targets;
-  for (const target of Array.isArray(targets) ? targets : [])
-    for (const [driver, options] of Object.entries((target ?? {}) as Read['raw']))
-      for (const key of registries.targets[driver]?.secrets ?? [])
-        put((options as Read['raw'] | null)?.[key], `stage-${key}`, database);
-  return found;
-}
-
-/** Nothing that runs on the stage knows where a real database is. */
-const harmless = (variables: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(variables).filter(([name, value]) => !name.startsWith('PG') && !URL.test(value)),
-  );

@@ -8,12 +8,12 @@ import type { Driver, DriverUse } from '../core/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import { fold, type RunState } from '../journal/fold.ts';
-import { Clients, type ClientsOptions } from './clients.ts';
+import { Clients, type ClientsOptions } from './clients/clients.ts';
 import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
-import { Kit } from './kit.ts';
-import { Ledger, LEDGER_SCHEMA } from './ledger.ts';
+import { Kit } from './stage/kit.ts';
+import { Ledger, LEDGER_SCHEMA } from './clients/ledger.ts';
 import { restage } from './restage.ts';
-import type { Stage } from './stage.ts';
+import type { Stage } from './stage/stage.ts';
 import { Tool } from './tool.ts';
 
 export interface TakeOptions {

@@ -1,5 +1,5 @@
 import type { Event } from '../core/event.ts';
-import { run } from '../util/exec.ts';
+import { run, start } from '../util/exec.ts';
 import { redact } from '../util/redact.ts';
 
 /** How a command of the tool went, in a process of its own. */
@@ -34,24 +34,49 @@ export class Tool {
     this.#options = options;
   }
 
-  async call(words: readonly string[], onEvent?: (event: Event) => void): Promise<Told> {
-    const { self, folder, state, env, tools, signal } = this.#options;
+  /** Runs a command and kills it, as a power cut would, once an event is there. Says whether it was. */
+  async killed(words: readonly string[], at: (event: Event) => boolean): Promise<boolean> {
+    const { folder, env, signal } = this.#options;
+    const child = start(this.#command(words), {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      signal,
+    });
+    let rest = '';
+    child.stdout!.setEncoding('utf8').on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const event of lines.map(eventOf)) if (event && at(event)) child.kill('SIGKILL');
+    });
+    const ended = await new Promise<string | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (_code, by) => resolve(by));
+    });
+    signal.throwIfAborted();
+    return ended === 'SIGKILL';
+  }
+
+  #command(words: readonly string[]): { file: string; args: string[] } {
+    const { self, state, tools } = this.#options;
     const flags = ['--no-color', '--state', state, ...(tools === undefined ? [] : ['--tools', tools])];
+    return { file: process.execPath, args: ['--', self, ...flags, ...words] };
+  }
+
+  async call(words: readonly string[], onEvent?: (event: Event) => void): Promise<Told> {
+    const { folder, env, signal } = this.#options;
     const from = performance.now();
     const lines: string[] = [];
-    const ended = await run(
-      { file: process.execPath, args: ['--', self, ...flags, ...words] },
-      {
-        cwd: folder,
-        env,
-        signal,
-        onLine(line) {
-          const event = onEvent && eventOf(line);
-          if (event) onEvent(event);
-          else lines.push(line);
-        },
+    const ended = await run(this.#command(words), {
+      cwd: folder,
+      env,
+      signal,
+      onLine(line) {
+        const event = onEvent && eventOf(line);
+        if (event) onEvent(event);
+        else lines.push(line);
       },
-    );
+    });
     const told = {
       words: words.filter((word) => word !== '--json' && word !== '--yes'),
       code: ended.code,

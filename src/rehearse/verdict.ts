@@ -1,9 +1,8 @@
 import type { Finding } from '../core/check.ts';
 import type { Event } from '../core/event.ts';
 import type { Side } from '../core/side.ts';
-import type { RunState } from '../journal/fold.ts';
 import { formatCount, formatDuration, plural } from '../util/units.ts';
-import type { Answered, ClientError } from './clients.ts';
+import type { Answered, ClientError } from './clients/clients.ts';
 import type { Told } from './tool.ts';
 
 /** How long clients were held, as the tool itself measured it. */
@@ -14,14 +13,19 @@ export interface Held {
   readonly at: string;
 }
 
-export interface Performance {
+/** A time, by `performance.now()`. */
+export interface Window {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Outcome {
   /** Of a run that follows: clients may notice nothing. */
   readonly live: boolean;
-  readonly told: readonly Told[];
-  readonly runs: readonly RunState[];
-  readonly held: readonly Held[];
   readonly answered: readonly Answered[];
   readonly errors: readonly ClientError[];
+  /** When clients may be turned away, without sync. */
+  readonly away: readonly Window[];
   readonly acknowledged: number;
   /** What the ledger found. */
   readonly problems: readonly string[];
@@ -29,20 +33,19 @@ export interface Performance {
   readonly after: readonly string[];
   /** Databases that there should be now. */
   readonly expected: readonly string[];
+  /** The last run is over: nothing of it may be left. */
+  readonly over: boolean;
 }
 
-/** What each promise came to. */
-export function verdictOf(performance: Performance): Finding[] {
-  return [
-    ...performance.told.map(commandFinding),
-    ledgerFinding(performance),
-    clientsFinding(performance),
-    ...heldFindings(performance),
-    leftoversFinding(performance),
-  ];
-}
+/** What became of the promises that hold whatever happens. */
+export const promisesOf = (outcome: Outcome): Finding[] => [
+  ledgerFinding(outcome),
+  clientsFinding(outcome),
+  leftoversFinding(outcome),
+];
 
-function commandFinding({ words, code, from, to, output }: Told): Finding {
+/** How a command went. */
+export function commandFinding({ words, code, from, to, output }: Told): Finding {
   const took = formatDuration(to - from);
   const check = words[0]!;
   if (code === 0) return { check, severity: 'ok', message: `came through in ${took}` };
@@ -58,7 +61,7 @@ function commandFinding({ words, code, from, to, output }: Told): Finding {
   };
 }
 
-function ledgerFinding({ problems, acknowledged }: Performance): Finding {
+function ledgerFinding({ problems, acknowledged }: Outcome): Finding {
   const check = 'writes';
   if (problems.length > 0)
     return {
@@ -77,10 +80,12 @@ function ledgerFinding({ problems, acknowledged }: Performance): Finding {
 /** Commands in which a run without sync turns clients away. */
 const TURNS_AWAY = new Set(['run', 'swap-back']);
 
-function clientsFinding({ live, errors, answered, told }: Performance): Finding {
+export const awayIn = (told: readonly Told[]): Window[] =>
+  told.filter(({ words }) => TURNS_AWAY.has(words[0]!));
+
+function clientsFinding({ live, errors, answered, away }: Outcome): Finding {
   const check = 'clients';
-  const expected = (at: number): boolean =>
-    !live && told.some(({ words, from, to }) => TURNS_AWAY.has(words[0]!) && at >= from && at <= to);
+  const expected = (at: number): boolean => !live && away.some(({ from, to }) => at >= from && at <= to);
   const bad = errors.filter(({ at }) => !expected(at));
   const all = `${formatCount(answered.length)} transactions`;
   if (bad.length > 0)
@@ -99,7 +104,13 @@ function clientsFinding({ live, errors, answered, told }: Performance): Finding 
 
 const note = (message: string): Finding => ({ check: 'pause', severity: 'note', message });
 
-function heldFindings({ live, held, told, answered }: Performance): Finding[] {
+/** How long clients had to wait. */
+export function heldFindings(
+  live: boolean,
+  held: readonly Held[],
+  told: readonly Told[],
+  answered: readonly Answered[],
+): Finding[] {
   if (live) return held.map(({ what, ms }) => note(`${what}: clients were held for ${formatDuration(ms)}`));
   return told
     .filter(({ words }) => TURNS_AWAY.has(words[0]!))
@@ -113,8 +124,10 @@ function silence({ from, to }: Told, answered: readonly Answered[]): number {
   return Math.max(...all.slice(1).map((at, index) => at - all[index]!));
 }
 
-function leftoversFinding({ before, after, expected }: Performance): Finding {
+function leftoversFinding({ before, after, expected, over }: Outcome): Finding {
   const check = 'leftovers';
+  if (!over)
+    return { check, severity: 'note', message: 'the last run is not over: what it keeps was not looked for' };
   const allowed = new Set([...before, ...expected]);
   const left = after.filter((line) => !allowed.has(line));
   const gone = expected.filter((line) => !after.includes(line));

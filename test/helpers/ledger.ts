@@ -1,5 +1,5 @@
-import { Clients, type Answered } from '../../src/rehearse/clients.ts';
-import { Ledger as Book } from '../../src/rehearse/ledger.ts';
+import { Clients, type Answered } from '../../src/rehearse/clients/clients.ts';
+import { Ledger as Book } from '../../src/rehearse/clients/ledger.ts';
 import type { TestServer } from './postgres.ts';
 
 /** Its tables, in public. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { preparePooler } from '../../src/rehearse/pooler.ts';
+import { preparePooler } from '../../src/rehearse/stage/pooler.ts';
 import { Console } from '../../src/targets/pgbouncer/console.ts';
 
 /** Whether the program is installed; tests that need it are skipped with a word otherwise. */

@@ -13,7 +13,7 @@ import type { PlannedStep } from '../../core/plan.ts';
 import { recordOf } from './error-record.ts';
 import { contextOf, tolerantRecorder, type Execution } from './execution.ts';
 import { liveSide } from './live.ts';
-import { unwind } from './unwind.ts';
+import { patiently, unwind } from './unwind.ts';
 
 export interface Result {
   readonly outcome: RunOutcome;
@@ -61,7 +61,9 @@ export async function takeBack(
   const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record);
   // A server that was only away is asked once more; as long as it does not say that they are gone, it is not settled.
   const late =
-    early && touched.length > 0 && !untouched ? await failureOf(() => database.endAbandoned()) : undefined;
+    early && touched.length > 0 && !untouched
+      ? await failureOf(() => patiently(() => database.endAbandoned()))
+      : undefined;
   if (execution.live === 'green' && failed.length === 0) {
     await record({ type: 'ownership-moved', from: 'green', to: 'blue' });
   }

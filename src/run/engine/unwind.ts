@@ -1,12 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../core/errors.ts';
 import type { EventBody } from '../../core/event.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
+import { isAway } from '../../core/transient.ts';
 import { steps as registry } from '../../steps/registry.ts';
 import { recordOf } from './error-record.ts';
 
 /** How long all undos together wait for a server that is just away. */
 const PATIENCE_MS = 30_000;
+const AGAIN_MS = 300;
+
+/** Tries work that may be repeated once more as long as what it fails for is known to pass. */
+export async function patiently<T>(work: () => Promise<T>, deadline = Date.now() + PATIENCE_MS): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isAway(error) || Date.now() > deadline) throw error;
+      await sleep(AGAIN_MS);
+    }
+  }
+}
 
 const urgency = ({ ownership, kind }: PlannedStep): number =>
   ownership === 'moves' ? 0 : kind === 'fence' ? 1 : 2;
@@ -39,11 +54,13 @@ export async function unwind(
   for (const step of inOrder(started)) {
     await record({ type: 'undo-started', step: step.id });
     const context = contextOf(step);
-    context.database.setPatience(Math.max(0, deadline - Date.now()));
     try {
-      // Nothing is put back without the lock: when it was lost, another run may have blue by now.
-      await context.database.lock();
-      const line = await registry[step.kind].undo(context);
+      const line = await patiently(async () => {
+        context.database.setPatience(Math.max(0, deadline - Date.now()));
+        // Nothing is put back without the lock: when it was lost, another run may have blue by now.
+        await context.database.lock();
+        return registry[step.kind].undo(context);
+      }, deadline);
       if (line) lines.push(line);
       await record({ type: 'undo-finished', step: step.id });
     } catch (error) {

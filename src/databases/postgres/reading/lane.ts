@@ -1,10 +1,22 @@
 import type pg from 'pg';
 import type { Row } from '../../../core/catalog.ts';
+import { codeOf, isServerError, StepError } from '../../../core/errors.ts';
 import { quoteLiteral } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';
 
 /** Values as the server writes them: JavaScript's numbers and dates would round. */
 const TEXT = { getTypeParser: () => (value: unknown) => value } as unknown as pg.CustomTypesConfig;
+
+/** What the driver says of a connection that broke has no code of its own. */
+async function heard<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isServerError(error) || !(error instanceof Error)) throw error;
+    const cause = Object.assign(error, { code: codeOf(error) ?? '08006' });
+    throw new StepError(`the connection to the server was lost: ${error.message}`, { cause });
+  }
+}
 
 /** One connection of a reader. */
 export class Lane {
@@ -17,7 +29,7 @@ export class Lane {
   constructor(client: pg.Client, snapshot: string | undefined) {
     this.#client = client;
     this.#snapshot = snapshot;
-    this.#ask = async (sql) => (await client.query({ text: sql, types: TEXT })).rows as never;
+    this.#ask = async (sql) => (await heard(client.query({ text: sql, types: TEXT }))).rows as never;
   }
 
   /** Statements that see one state each, or that of the snapshot. */
@@ -31,7 +43,7 @@ export class Lane {
   async #limit(): Promise<void> {
     if (this.deadline === undefined && !this.#limited) return;
     const left = this.deadline === undefined ? 0 : Math.max(1, Math.ceil(this.deadline - performance.now()));
-    await this.#client.query(`set statement_timeout = ${left}`);
+    await heard(this.#client.query(`set statement_timeout = ${left}`));
     this.#limited = this.deadline !== undefined;
   }
 
@@ -76,20 +88,25 @@ async function inTransaction<T>(
   work: () => Promise<T>,
   snapshot?: string,
 ): Promise<T> {
-  await client.query(`begin transaction isolation level ${isolation} read only`);
-  if (snapshot !== undefined) await client.query(`set transaction snapshot ${quoteLiteral(snapshot)}`);
+  await heard(client.query(`begin transaction isolation level ${isolation} read only`));
+  if (snapshot !== undefined) await heard(client.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
+  let result: T;
   try {
-    return await work();
-  } finally {
-    await client.query('rollback');
+    result = await work();
+  } catch (error) {
+    // Why it failed counts, and not that there is nothing left to roll back.
+    await client.query('rollback').catch(() => undefined);
+    throw error;
   }
+  await heard(client.query('rollback'));
+  return result;
 }
 
 /** One statement by the extended protocol, which refuses a second one behind a semicolon: nothing leaves the transaction. */
 async function userQuery(client: pg.Client, sql: string): Promise<Row[]> {
-  await client.query('set local search_path to default');
+  await heard(client.query('set local search_path to default'));
   const text = { text: sql, types: TEXT, queryMode: 'extended', rowMode: 'array' } as pg.QueryArrayConfig;
-  const result = await client.query<unknown[]>(text);
+  const result = await heard(client.query<unknown[]>(text));
   // Columns may share a name (`count`, `count`), which keys of an object may not.
   const names: string[] = [];
   for (const { name } of result.fields) {

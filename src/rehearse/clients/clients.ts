@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { messageOf } from '../core/errors.ts';
+import { messageOf } from '../../core/errors.ts';
 import type { Ledger, Transaction } from './ledger.ts';
 
 /** A transaction that came through: when it was due, by `performance.now()`, and how long after that it was answered. */
@@ -10,7 +10,7 @@ export interface Answered {
 }
 
 export interface ClientError {
-  /** By `performance.now()`. */
+  /** When it was begun, by `performance.now()`. */
   readonly at: number;
   readonly message: string;
 }
@@ -69,6 +69,7 @@ export class Clients {
     let due = performance.now() + (this.#every * client) / this.#clients;
     await this.#until(due);
     for (let round = client; !this.#over.signal.aborted; round += 1) {
+      const began = performance.now();
       try {
         connection ??= await this.#connect();
         const kind = this.reading ? this.#ledger.read : this.#kinds[round % this.#kinds.length]!;
@@ -76,7 +77,7 @@ export class Clients {
         this.answered.push({ at: due, ms: performance.now() - due });
         due = this.#every === 0 ? performance.now() : due + this.#every;
       } catch (error) {
-        this.errors.push({ at: performance.now(), message: messageOf(error) });
+        this.errors.push({ at: began, message: messageOf(error) });
         await connection?.end().catch(() => undefined);
         connection = undefined;
         await sleep(AGAIN_MS);

@@ -1,4 +1,4 @@
-import { LEDGER_SCHEMA } from './ledger.ts';
+import { LEDGER_SCHEMA } from '../clients/ledger.ts';
 
 type Ask = (database: string, sql: string) => Promise<{ readonly line: string }[]>;
 
@@ -8,8 +8,10 @@ export async function inventoryOf(databases: readonly string[], ask: Ask): Promi
     ...databases.map((name) => `database ${name}`),
     ...(await ask('postgres', ON_SERVER)).map(({ line }) => line),
   ];
-  for (const name of databases)
-    lines.push(...(await ask(name, IN_DATABASE)).map(({ line }) => `${line} in ${name}`));
+  for (const name of databases) {
+    const found = await ask(name, IN_DATABASE).catch(() => [{ line: 'no connections taken' }]);
+    lines.push(...found.map(({ line }) => `${line} in ${name}`));
+  }
   return lines;
 }
 

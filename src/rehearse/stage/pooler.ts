@@ -2,10 +2,10 @@ import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { StepError } from '../core/errors.ts';
-import { serverAccount } from '../databases/postgres/embedded/binaries.ts';
-import { freePort } from '../databases/postgres/embedded/processes.ts';
-import { start } from '../util/exec.ts';
+import { StepError } from '../../core/errors.ts';
+import { serverAccount } from '../../databases/postgres/embedded/binaries.ts';
+import { freePort } from '../../databases/postgres/embedded/processes.ts';
+import { start } from '../../util/exec.ts';
 
 type Child = ReturnType<typeof start>;
 

@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UsageError } from '../core/errors.ts';
-import { addressOf } from '../databases/postgres/address.ts';
-import { Connection } from '../databases/postgres/connection.ts';
-import { embeddedBinaries, embeddedMajor } from '../databases/postgres/embedded/binaries.ts';
-import { startCluster } from '../databases/postgres/embedded/cluster.ts';
-import { withDatabase } from '../util/url.ts';
+import { UsageError } from '../../core/errors.ts';
+import { addressOf } from '../../databases/postgres/address.ts';
+import { Connection } from '../../databases/postgres/connection.ts';
+import { embeddedBinaries, embeddedMajor } from '../../databases/postgres/embedded/binaries.ts';
+import { startCluster } from '../../databases/postgres/embedded/cluster.ts';
+import { withDatabase } from '../../util/url.ts';
 
 /** A server of the stage. */
 export interface StageServer {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
-import { quoteIdentifier } from '../util/sql.ts';
+import { quoteIdentifier } from '../../util/sql.ts';
 
 /** Where it is in a rehearsal: the application's own tables stay as they are. */
 export const LEDGER_SCHEMA = 'cutover_rehearsal';

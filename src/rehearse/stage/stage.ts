@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { RefusedError } from '../core/errors.ts';
-import type { Names } from '../core/database.ts';
-import { other, type Side } from '../core/side.ts';
-import { loadFixture, type Fixture } from '../databases/postgres/embedded/fixture.ts';
-import { addSecret } from '../util/redact.ts';
-import { quoteIdentifier, quoteLiteral } from '../util/sql.ts';
+import { RefusedError } from '../../core/errors.ts';
+import type { Names } from '../../core/database.ts';
+import { other, type Side } from '../../core/side.ts';
+import { loadFixture, type Fixture } from '../../databases/postgres/embedded/fixture.ts';
+import { addSecret } from '../../util/redact.ts';
+import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { inventoryOf } from './inventory.ts';
-import { Ledger, LEDGER_SCHEMA } from './ledger.ts';
+import { Ledger, LEDGER_SCHEMA } from '../clients/ledger.ts';
 import { connect, givenServer, startServer, type StageServer } from './servers.ts';
 
 export interface StageOptions {
@@ -47,13 +47,14 @@ export class Stage {
     const password = randomBytes(12).toString('hex');
     addSecret(password);
     const blue = await openServer(options, 'blue');
+    let green = blue;
     try {
-      const green = options.across ? await openServer(options, 'green') : blue;
+      if (options.across) green = await openServer(options, 'green');
       const stage = new Stage(options, { blue, green }, password);
       await stage.#prepare();
       return stage;
     } catch (error) {
-      await blue.end();
+      for (const server of new Set([blue, green])) await server.end();
       throw error;
     }
   }
@@ -82,7 +83,7 @@ export class Stage {
 
   /** Both sides as they were before anything was run. */
   async reset(): Promise<void> {
-    for (const side of this.#sides()) await this.#clear(side);
+    for (const side of this.sides) await this.#clear(side);
     await this.#admin(
       'blue',
       `CREATE DATABASE ${quoteIdentifier(this.names.blue)} TEMPLATE ${quoteIdentifier(TEMPLATE)}`,
@@ -92,7 +93,7 @@ export class Stage {
   /** Everything on the servers that a run could have left, a line each. */
   async inventory(): Promise<string[]> {
     const lines: string[] = [];
-    for (const side of this.#sides()) {
+    for (const side of this.sides) {
       const on = this.#options.across ? ` on ${side}'s server` : '';
       const found = await inventoryOf(await this.#databases(side), (database, sql) =>
         this.ask(side, database, sql),
@@ -108,18 +109,19 @@ export class Stage {
       await this.#dropDatabase('blue', TEMPLATE);
       await this.#admin('blue', `DROP ROLE IF EXISTS ${CLIENT}`);
     }
-    for (const side of this.#sides()) await this.#servers[side].end();
+    for (const side of this.sides) await this.#servers[side].end();
     await rm(this.#options.folder, { recursive: true, force: true });
   }
 
-  #sides(): Side[] {
+  /** One for each server. */
+  get sides(): readonly Side[] {
     return this.#options.across ? ['blue', 'green'] : ['blue'];
   }
 
   async #prepare(): Promise<void> {
     const { fixture, server } = this.#options;
     if (server !== undefined) await this.#refuseOthers();
-    for (const side of this.#sides())
+    for (const side of this.sides)
       await this.#admin(
         side,
         `CREATE ROLE ${CLIENT} LOGIN PASSWORD ${quoteLiteral(this.clientPassword)}
@@ -161,6 +163,8 @@ export class Stage {
 
   async #clear(side: Side): Promise<void> {
     for (const name of await this.#databases(side)) {
+      // A run that got stuck may have left it closed.
+      await this.#admin(side, `ALTER DATABASE ${quoteIdentifier(name)} ALLOW_CONNECTIONS true`);
       await this.#dropSubscriptions(side, name);
       await this.#dropDatabase(side, name);
     }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StandInKit, StandInPooler } from '../core/stand-in.ts';
-import type { Side } from '../core/side.ts';
-import { addSecret } from '../util/redact.ts';
+import type { StandInKit, StandInPooler } from '../../core/stand-in.ts';
+import type { Side } from '../../core/side.ts';
+import { addSecret } from '../../util/redact.ts';
 import { preparePooler, type Pooler } from './pooler.ts';
 import { CLIENT, type Stage } from './stage.ts';
 

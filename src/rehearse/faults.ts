@@ -1,0 +1,159 @@
+import type { Finding } from '../core/check.ts';
+import { UsageError } from '../core/errors.ts';
+import type { Event } from '../core/event.ts';
+import type { RunState } from '../journal/fold.ts';
+import { formatDuration } from '../util/units.ts';
+import { LEDGER_SCHEMA } from './clients/ledger.ts';
+import type { Stage } from './stage/stage.ts';
+import { keptDatabase, type Take } from './take.ts';
+import type { Told } from './tool.ts';
+
+const KINDS = ['kill', 'cut', 'tamper'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Something that goes wrong at the beginning of a step. */
+export interface Fault {
+  readonly kind: Kind;
+  readonly step: string;
+}
+
+/** A kind at every step where it makes sense, or at one: `kill`, `cut@switch`. */
+export interface FaultWish {
+  readonly kind: Kind;
+  readonly step: string | undefined;
+}
+
+export function readFaults(text: string): FaultWish[] {
+  return text.split(',').map((each) => {
+    const [name, step] = each.trim().split('@');
+    const kind = KINDS.find((one) => one === name);
+    if (!kind)
+      throw new UsageError(`--faults names ${each.trim()}, which is none`, {
+        hint: `there are ${KINDS.join(', ')}; at one step: kill@clone`,
+      });
+    return { kind, step };
+  });
+}
+
+/** Every fault of a run with these steps. Throws UsageError for a step that is not there. */
+export function faultsOf(wishes: readonly FaultWish[], steps: readonly string[]): Fault[] {
+  const first = steps.find((step) => step.startsWith('migrate')) ?? steps.find((step) => step === 'verify');
+  return wishes.flatMap(({ kind, step }) => {
+    if (step !== undefined && !steps.includes(step))
+      throw new UsageError(`--faults names the step ${step}, which this plan does not have`, {
+        hint: `its steps are ${steps.join(', ')}`,
+      });
+    if (step !== undefined) return [{ kind, step }];
+    // Once is enough: what was changed there must be seen by the verification.
+    if (kind === 'tamper') return first === undefined ? [] : [{ kind, step: first }];
+    return steps.map((each) => ({ kind, step: each }));
+  });
+}
+
+const begins = (event: Event, step: string): boolean => event.type === 'step-started' && event.step === step;
+
+export interface Struck {
+  readonly told: Told;
+  readonly state: RunState | undefined;
+  /** It did what it is to do after such a thing. */
+  readonly as: string;
+  readonly well: boolean;
+}
+
+/** Makes the run with the fault in it, and what a person would do next. Clients are at work. */
+export async function strike(
+  take: Take,
+  stage: Stage,
+  { kind, step }: Fault,
+  follows: boolean,
+): Promise<Struck> {
+  const { tool, clients } = take;
+  const words = ['run', 'playbook.yml', '--yes', '--json'];
+  const fence = (event: Event): void => {
+    if (!follows && begins(event, 'fence')) clients.reading = true;
+  };
+  let struck: Promise<unknown> = Promise.resolve();
+  const once = (work: () => Promise<unknown>) => (event: Event) => {
+    fence(event);
+    if (begins(event, step)) struck = work();
+  };
+  if (kind === 'kill') {
+    await tool.killed(words, (event) => {
+      fence(event);
+      return begins(event, step);
+    });
+    const told = await tool.call(['resume', '--yes']);
+    const state = (await take.runs()).at(-1);
+    return { told, state, as: 'it was resumed', well: told.code === 0 };
+  }
+  if (kind === 'tamper') {
+    const told = await tool.call(
+      words,
+      once(() => tamper(stage)),
+    );
+    await struck;
+    const state = (await take.runs()).at(-1);
+    return { told, state, as: 'the verification saw it, and everything was put back', well: told.code === 5 };
+  }
+  const told = await tool.call(
+    words,
+    once(() => cut(stage)),
+  );
+  await struck;
+  const state = (await take.runs()).at(-1);
+  // In the preflight it is a refusal.
+  const well = told.code === 0 || told.code === 3 || told.code === 4;
+  return { told, state, as: told.code === 0 ? 'the run came through' : 'everything was put back', well };
+}
+
+/** A row more on green, which nobody wrote on blue. */
+const tamper = (stage: Stage): Promise<unknown> =>
+  stage.ask(
+    'green',
+    stage.names.green,
+    `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1) on conflict do nothing`,
+  );
+
+/** Every connection of the tool's to the servers. */
+async function cut(stage: Stage): Promise<void> {
+  for (const side of stage.sides)
+    await stage.ask(
+      side,
+      'postgres',
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
+    );
+}
+
+/** What is told of a fault: that every promise held all the same, or which did not. */
+export function faultFinding(
+  { kind, step }: Fault,
+  { told, as, well }: Struck,
+  promises: readonly Finding[],
+): Finding {
+  const check = `${kind}@${step}`;
+  const broken = promises.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
+  if (well && broken.length === 0)
+    return {
+      check,
+      severity: 'ok',
+      message: `${as} (${formatDuration(told.to - told.from)}); ${promises.map(({ message }) => message).join('; ')}`,
+    };
+  const lines = broken.map((one) => `${one.check}: ${one.message}${one.detail ? `\n${one.detail}` : ''}`);
+  return {
+    check,
+    severity: 'failure',
+    message: messageFor(kind, well, told, broken),
+    detail: [...lines, ...(well ? [] : [told.output.split('\n').slice(-20).join('\n')])].join('\n'),
+  };
+}
+
+function messageFor(kind: Kind, well: boolean, { words, code }: Told, broken: readonly Finding[]): string {
+  if (well) return `not every promise held: ${broken.map((one) => one.check).join(', ')}`;
+  if (kind === 'tamper' && code === 0) return 'no check saw the row that nobody wrote on blue';
+  return `cutover ${words.join(' ')} ended with ${code ?? 'a signal'}`;
+}
+
+/** What is left of a run that came through is retired; one that was put back has left nothing. */
+export async function tidy(take: Take, state: RunState | undefined): Promise<void> {
+  if (state?.phase === 'completed') await take.tool.call(['retire', '--confirm', keptDatabase(state)]);
+}
