@@ -92,7 +92,10 @@ test('a rehearsal as Markdown and as one file of HTML that names nothing outside
   const markdown = await readFile(join(work.folder, 'r.md'), 'utf8');
   t.regex(markdown, /^# Rehearsal of quickstart\n\n\*\*✔ every promise was kept here\.\*\*/);
   t.regex(markdown, /^\| writes \| ok \| .*none lost, none doubled \|$/m);
-  t.regex(markdown, /^## Run 2\n\n\| Step \| State \| Took \|\n\|---\|---\|---\|\n\| preflight \| done \| /m);
+  t.regex(
+    markdown,
+    /^## Run 2\n\n\| Step \| State \| Took \| Estimated \|\n\|---\|---\|---\|---\|\n\| preflight \| done \| /m,
+  );
   const page = await readFile(join(work.folder, 'r.html'), 'utf8');
   const own = page.replaceAll(/<script>[^]*?<\/script>/g, '');
   t.notRegex(own, /https?:\/\/|src=|@import|url\(/);
@@ -141,7 +144,7 @@ test('a run as Markdown and as JUnit', async (t) => {
   t.is(code, 0, err);
   t.regex(out, /^# Run \S+ of hostile\n\n\*\*✖ unwound; blue is live/);
   t.regex(out, /\| row-counts \| failure \| public\."\\<img src=x onerror=alert\(1\)\\>" has 1 row/);
-  t.regex(out, /^\| clone \| undone \| .* \|$/m);
+  t.regex(out, /^\| clone \| undone \| .* \| about .* \|$/m);
   t.regex(out, /^\| \d{4}-\d\d-\d\dT\S+ \| verify: failed/m);
   t.is((await work.cutover(['report', '--junit', 'run.xml'])).code, 0);
   t.regex(await readFile(join(work.folder, 'run.xml'), 'utf8'), /<testsuite name="cutover" .*failures="2"/);

@@ -31,6 +31,7 @@ const gate = {
 };
 const json = { flags: '--json', description: 'print data as JSON on standard output' };
 
+const rates = { flags: '--rates <file>', description: 'estimate by what a rehearsal has measured' };
 const quiet = { flags: '-q, --quiet', description: 'print one line' };
 const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
 const jobs = { flags: '--jobs <count>', description: 'readings of each side at the same time (default: 2)' };
@@ -51,7 +52,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'plan',
     summary: 'Look at blue and print what a run will do; changes nothing',
     arguments: playbook,
-    options: [json],
+    options: [json, rates],
     load: () => import('./plan.ts'),
   },
   {
@@ -61,6 +62,7 @@ export const commands: readonly CommandSpec[] = [
     options: [
       yes,
       { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
+      rates,
     ],
     load: () => import('./run.ts'),
   },
@@ -193,7 +195,11 @@ export const commands: readonly CommandSpec[] = [
     arguments: playbook,
     options: [
       { flags: '--fixture <dir>', description: 'the fixture that stands in for blue' },
-      { flags: '--scale <number>', description: 'how large the fixture is made, where it can be scaled' },
+      {
+        flags: '--scale <numbers>',
+        description: 'how large the fixture is made; after a comma, others whose steps are measured as well',
+      },
+      { flags: '--rates <file>', description: 'write how long steps took, for estimates of plan and run' },
       { flags: '--seed <number>', description: 'where its random numbers begin' },
       {
         flags: '--pg <majors>',

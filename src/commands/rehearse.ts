@@ -5,6 +5,7 @@ import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
 import { isGood, rehearsalJson, rehearsalText } from '../report/rehearsal.ts';
+import { writeRates } from '../run/measured.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -21,6 +22,7 @@ type RehearseOptions = Options<{
   clients?: string;
   rate?: string;
   faults?: string | true;
+  rates?: string;
   json?: true;
   junit?: string;
   html?: string;
@@ -41,7 +43,7 @@ export async function run(
       rehearse({
         file: file!,
         fixture: options.fixture === undefined ? undefined : resolve(options.fixture),
-        scale: numberOf('--scale', options.scale, 0.001, 1_000_000),
+        scales: scalesOf(options.scale),
         seed: wholeOf('--seed', options.seed, 0, 2 ** 31 - 1),
         server: options.server === undefined ? undefined : serverOf(options.server, around.resolve),
         majors: majorsOf(options.pg),
@@ -64,6 +66,7 @@ export async function run(
     { unattended: true, means: 'the stage is taken down; nothing real was touched' },
   );
   const ms = performance.now() - started;
+  if (options.rates !== undefined) await writeRates(options.rates, rehearsal.measured);
   if (options.junit !== undefined) await writeJunit(options.junit, rehearsal.findings, ms);
   if (options.html !== undefined) await writeReport('HTML', options.html, rehearsalPage(rehearsal));
   if (options.markdown !== undefined)
@@ -94,6 +97,10 @@ function wholeOf(flag: string, given: string | undefined, least: number, most: n
   if (number === undefined || Number.isInteger(number)) return number;
   throw new UsageError(`${flag} ${given} is no whole number`);
 }
+
+/** `1`, or `1,4,16`. */
+const scalesOf = (given: string | undefined): number[] =>
+  (given?.split(',') ?? []).map((each) => numberOf('--scale', each, 0.001, 1_000_000)!);
 
 /** `18`, or `15,18` for blue's and green's. */
 function majorsOf(given: string | undefined): { blue: number | undefined; green: number | undefined } {

@@ -12,9 +12,9 @@ import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
-import { surroundingsOf, withStore } from './shared/surroundings.ts';
+import { measuredBefore, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type RunOptions = Options<{ yes?: true; json?: true }>;
+type RunOptions = Options<{ yes?: true; json?: true; rates?: string }>;
 
 export async function run(
   [file]: readonly (string | undefined)[],
@@ -26,7 +26,8 @@ export async function run(
   const asks = playbook.gate.mode === 'ask' && !options.yes;
   if (asks) refuseUnheard(playbook.gate, io, 'run');
   const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
-    const prepared = await prepareRun(playbook, around, true);
+    const measured = await measuredBefore(options, playbook.name);
+    const prepared = await prepareRun(playbook, around, true, measured);
     try {
       return await runPrepared(prepared, options, io, signal, stop);
     } finally {

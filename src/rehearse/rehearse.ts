@@ -1,18 +1,17 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
 import type { Finding } from '../core/check.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
 import type { RunState } from '../journal/fold.ts';
-import { namesOf } from '../plan/build.ts';
-import { registries } from '../playbook/schema.ts';
+import type { Measured } from '../plan/predict.ts';
+import { measuredOf } from '../run/measured.ts';
 import type { Answered, ClientError } from './clients/clients.ts';
 import { faultFinding, faultsOf, strike, tidy, type Fault, type FaultWish } from './faults.ts';
-import { harmless, read, type Read, type Reading } from './read.ts';
-import { Stage, type StageOptions } from './stage/stage.ts';
+import { deviations, measureRun } from './measure.ts';
+import { read, type Read, type Reading } from './read.ts';
+import { onStage, type Setting } from './setting.ts';
+import type { Stage } from './stage/stage.ts';
 import { closed, live } from './story.ts';
-import { liveDatabase, Take, type TakeOptions } from './take.ts';
+import { liveDatabase, type Take } from './take.ts';
 import type { Told } from './tool.ts';
 import {
   awayIn,
@@ -24,18 +23,11 @@ import {
   type Window,
 } from './verdict.ts';
 
-export interface Rehearsing extends Reading {
-  readonly server: string | undefined;
-  readonly majors: StageOptions['majors'];
-  readonly clients: TakeOptions['clients'];
+export interface Rehearsing extends Omit<Reading, 'scale'>, Setting {
+  /** How large the fixture is made; of the second and further ones only how long steps take is measured. */
+  readonly scales: readonly number[];
   /** What is to go wrong, besides; each in a performance of its own. */
   readonly faults: readonly FaultWish[];
-  /** The program's own file, which is started for every command. */
-  readonly self: string;
-  readonly tools: string | undefined;
-  readonly signal: AbortSignal;
-  /** Hears what is done, as it is done. */
-  readonly progress: (line: string) => void;
   readonly heard: (told: Told) => void;
 }
 
@@ -50,6 +42,8 @@ export interface Rehearsal {
   readonly answered: readonly Answered[];
   readonly errors: readonly ClientError[];
   readonly acknowledged: number;
+  /** How long steps took, at every scale. */
+  readonly measured: readonly Measured[];
   readonly findings: readonly Finding[];
   /** What of the playbook was not rehearsed, a line each. */
   readonly without: readonly string[];
@@ -57,38 +51,19 @@ export interface Rehearsal {
 
 /** Performs a playbook on a stage, with clients at work: there and back and there again. Nothing real is reached. */
 export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
-  const { signal, progress, heard } = rehearsing;
-  const text = await read(rehearsing);
-  const { playbook, fixture, blue } = text;
-  const folder = await mkdtemp(join(tmpdir(), 'cutover-rehearsal-'));
-  // The account of a server must be able to walk in.
-  await chmod(folder, 0o711);
-  progress(`setting up the stage: fixture ${basename(fixture.folder)} at scale ${fixture.scale}`);
-  const stage = await Stage.open({
-    folder,
-    names: namesOf(playbook, blue),
-    across: playbook.greenUrl !== undefined,
-    server: rehearsing.server,
-    majors: rehearsing.majors,
-    fixture,
-  }).catch(async (error: unknown) => {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  });
-  try {
-    signal.throwIfAborted();
-    const open = (name: string): Promise<Take> =>
-      Take.open(takeOptions(rehearsing, text, stage, join(folder, name)));
-    const follows = playbook.sync.method === 'logical';
-    const rehearsal = await perform(await open('take'), stage, text, follows, heard);
-    const [run] = rehearsal.runs;
+  const { progress, heard, scales } = rehearsing;
+  const text = await read({ ...rehearsing, scale: scales[0] });
+  const follows = text.playbook.sync.method === 'logical';
+  const rehearsal = await onStage(rehearsing, text, async (stage, open) => {
+    const first = await perform(await open('take'), stage, text, follows, heard);
+    const [run] = first.runs;
     const faults = run
       ? faultsOf(
           rehearsing.faults,
           run.plan.steps.map(({ id }) => id),
         )
       : [];
-    const findings = [...rehearsal.findings];
+    const findings = [...first.findings];
     for (const fault of faults) {
       progress(`once more, with ${fault.kind} at ${fault.step}`);
       const finding = await performFault(
@@ -101,34 +76,23 @@ export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
       progress(`${finding.severity === 'ok' ? '✔' : '✖'} ${finding.message}`);
       findings.push(finding);
     }
-    return { ...rehearsal, findings };
-  } finally {
-    await stage.end();
+    return { ...first, findings };
+  });
+  const sizes = [rehearsal.runs.map(measuredOf)];
+  for (const scale of scales.slice(1)) {
+    const larger = { ...text, fixture: { ...text.fixture, scale } };
+    sizes.push(
+      await onStage(rehearsing, larger, async (_stage, open) =>
+        measureRun(await open('take'), heard, follows),
+      ),
+    );
   }
+  return {
+    ...rehearsal,
+    measured: sizes.flat(),
+    findings: [...rehearsal.findings, ...deviations(sizes)],
+  };
 }
-
-const takeOptions = (
-  { clients, env, self, tools, signal }: Rehearsing,
-  { playbook, raw, scheme, fixture }: Read,
-  stage: Stage,
-  folder: string,
-): TakeOptions => ({
-  stage,
-  folder,
-  playbook,
-  raw,
-  scheme,
-  fixture,
-  clients,
-  variables: harmless(env.variables),
-  drivers: {
-    target: (name) => registries.targets[name],
-    paths: (sort, name) => registries[sort][name]?.paths ?? [],
-  },
-  self,
-  tools,
-  signal,
-});
 
 /** Phases in which nothing of a run may be left. */
 const OVER = new Set<RunState['phase']>(['refused', 'unwound', 'retired']);
@@ -206,6 +170,7 @@ async function perform(
       answered,
       errors,
       acknowledged,
+      measured: [],
       findings: [...told.map(commandFinding), ...heldFindings(follows, held, told, answered), ...promises],
       without: take.without,
     };

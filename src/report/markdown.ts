@@ -4,6 +4,7 @@ import type { RunState } from '../journal/fold.ts';
 import type { Rehearsal } from '../rehearse/rehearse.ts';
 import { redact } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
+import { estimateText } from './plan.ts';
 import { findingsOf, isWell, linesOf, outcomeOf } from './record.ts';
 import { isGood, verdictWords } from './rehearsal.ts';
 
@@ -31,10 +32,15 @@ const findingRows = (findings: readonly Finding[]): string[] =>
 
 const stepRows = ({ plan, steps }: RunState): string[] =>
   table(
-    ['Step', 'State', 'Took'],
-    plan.steps.map(({ id }) => {
+    ['Step', 'State', 'Took', 'Estimated'],
+    plan.steps.map(({ id, estimate }) => {
       const { phase, ms } = steps[id]!;
-      return [id, phase, ms === undefined ? '' : formatDuration(ms)];
+      return [
+        id,
+        phase,
+        ms === undefined ? '' : formatDuration(ms),
+        estimate === undefined ? '' : estimateText(estimate),
+      ];
     }),
   );
 

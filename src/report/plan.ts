@@ -1,7 +1,7 @@
 import type { Plan, PlannedStep } from '../core/plan.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
-import { formatBytes, formatCount, formatDuration, plural } from '../util/units.ts';
+import { formatBytes, formatCount, formatDuration, plural, type Estimate } from '../util/units.ts';
 import { findingsText } from './findings.ts';
 
 /** The plan for a person: every step, what it executes, an estimate, and what undoes it. */
@@ -33,10 +33,14 @@ function downtime(plan: Plan): string {
   );
 }
 
+/** `about 1.2 s, 900 ms to 1.6 s (from 4 runs of 12 MB to 48 MB)` */
+export const estimateText = ({ ms, basis, least, most }: Estimate): string =>
+  least === undefined || most === undefined
+    ? `about ${formatDuration(ms)} (${basis})`
+    : `about ${formatDuration(ms)}, ${formatDuration(least)} to ${formatDuration(most)} (${basis})`;
+
 function stepLines(step: PlannedStep, number: number, style: Style): string[] {
-  const estimate = step.estimate
-    ? style.dim(`  about ${formatDuration(step.estimate.ms)} (${step.estimate.basis})`)
-    : '';
+  const estimate = step.estimate ? style.dim(`  ${estimateText(step.estimate)}`) : '';
   const moves = step.ownership === 'moves' ? style.yellow('  ← ownership moves here') : '';
   return [
     `${style.bold(`${number}. ${step.title}`)}${estimate}${moves}`,

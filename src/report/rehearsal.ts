@@ -88,6 +88,7 @@ export const rehearsalJson = (rehearsal: Rehearsal): string => {
         bytes: plan.blue.bytes,
         steps: plan.steps.map(({ id }) => ({ id, phase: steps[id]!.phase, ms: steps[id]!.ms ?? null })),
       })),
+      measured: rehearsal.measured,
       held,
       clients: {
         transactions: rehearsal.answered.length,

@@ -4,6 +4,7 @@ import type { Facts } from '../core/facts.ts';
 import type { LivePlan, Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
+import { predicted, type Measured } from '../plan/predict.ts';
 import { lookAtChecks, lookAtFacts } from '../steps/preflight/conditions.ts';
 import { lookAtTargets, withoutEchoes } from '../steps/preflight.ts';
 import { compactTime } from '../util/clock.ts';
@@ -19,17 +20,26 @@ export interface PreparedRun {
   readonly drivers: Drivers;
 }
 
-/** Looks at blue and makes the plan; the drivers stay open for running it. Changes nothing. */
+/**
+ * Looks at blue and makes the plan; the drivers stay open for running it. Changes nothing. Estimates are made from what was
+ * measured before, where anything was.
+ */
 export const prepareRun = (...args: Parameters<typeof prepare>): Promise<PreparedRun> =>
   refusing(() => prepare(...args));
 
-async function prepare(playbook: Playbook, around: Surroundings, lock: boolean): Promise<PreparedRun> {
+async function prepare(
+  playbook: Playbook,
+  around: Surroundings,
+  lock: boolean,
+  measured: readonly Measured[] = [],
+): Promise<PreparedRun> {
   const run = newRunId(new Date());
   const server = await openServer(playbook.blue, run, around, playbook.limits, playbook.greenUrl);
   try {
     await server.database.bindByName('blue', server.blue);
     if (lock) await server.database.lock();
-    return await planRun(playbook, run, server, around);
+    const prepared = await planRun(playbook, run, server, around);
+    return { ...prepared, plan: predicted(prepared.plan, measured) };
   } catch (error) {
     await server.end();
     throw error;

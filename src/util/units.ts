@@ -57,4 +57,7 @@ export interface Estimate {
   readonly ms: number;
   /** What the figure rests on, in words. */
   readonly basis: string;
+  /** Where it was measured before: between what it will be, most likely. */
+  readonly least?: number;
+  readonly most?: number;
 }

@@ -6,6 +6,8 @@ import type { JournalStore } from '../../journal/journal.ts';
 import { PostgresJournalStore } from '../../journal/postgres/store.ts';
 import { readEnvironment, type Environment } from '../../playbook/values/environment.ts';
 import { interpolate } from '../../playbook/values/interpolate.ts';
+import { measuredIn, readRates } from '../../run/measured.ts';
+import type { Measured } from '../../plan/predict.ts';
 import { nextFor } from '../../run/reopen.ts';
 import type { Surroundings } from '../../run/open.ts';
 import { addSecretsOfUrl } from '../../util/redact.ts';
@@ -139,4 +141,17 @@ export async function runToShow(store: JournalStore): Promise<RunState> {
   const unsettled: readonly RunPhase[] = ['running', 'unwinding', 'stuck', 'swapping back', 'retiring'];
   const open = states.findLast(({ phase }) => unsettled.includes(phase));
   return open ?? chooseRun(store, undefined);
+}
+
+/** How long the steps of a playbook took before: as the journals say, and besides what a rehearsal has written down. */
+export async function measuredBefore(
+  options: GlobalOptions & { readonly rates?: string },
+  name: string,
+): Promise<Measured[]> {
+  const rehearsed = options.rates === undefined ? [] : await readRates(options.rates);
+  // A store that cannot be read says so where it is needed.
+  const { states } = await withStore(options, allRuns).catch(() => ({ states: [] }));
+  const earlier = measuredIn(states, name);
+  // On the very server, and with the very rows.
+  return earlier.length > 0 ? earlier : rehearsed;
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
 import { other, type Side } from '../../core/side.ts';
@@ -11,7 +10,7 @@ import { Ledger, LEDGER_SCHEMA } from '../clients/ledger.ts';
 import { connect, givenServer, startServer, type StageServer } from './servers.ts';
 
 export interface StageOptions {
-  /** Of the stage's own; removed when it ends. */
+  /** Of the stage's own. */
   readonly folder: string;
   readonly names: Names;
   /** Green has a server of its own. */
@@ -110,7 +109,6 @@ export class Stage {
       await this.#admin('blue', `DROP ROLE IF EXISTS ${CLIENT}`);
     }
     for (const side of this.sides) await this.#servers[side].end();
-    await rm(this.#options.folder, { recursive: true, force: true });
   }
 
   /** One for each server. */

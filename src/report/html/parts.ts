@@ -2,6 +2,7 @@ import type { Finding, Severity } from '../../core/check.ts';
 import type { Plan } from '../../core/plan.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { formatDuration } from '../../util/units.ts';
+import { estimateText } from '../plan.ts';
 import { html, table, type Markup } from './markup.ts';
 
 const WORDS: Record<Severity, readonly [word: string, look: string]> = {
@@ -60,6 +61,20 @@ export const stepLanes = ({ plan, steps }: RunState): Lane[] =>
     const from = Date.parse(startedAt);
     return [{ name: id, from, to: from + ms, failed: error !== undefined, inner: true }];
   });
+
+export const estimatesTable = ({ plan, steps }: RunState): Markup =>
+  table(
+    'For each step of the run',
+    ['Step', 'Took', 'Estimated before'],
+    plan.steps.map(({ id, estimate }) => {
+      const { ms } = steps[id]!;
+      return [
+        id,
+        ms === undefined ? 'did not end' : formatDuration(ms),
+        estimate ? estimateText(estimate) : '',
+      ];
+    }),
+  );
 
 export const planList = ({ steps }: Plan): Markup =>
   html`<details>

@@ -4,7 +4,7 @@ import { redact } from '../../util/redact.ts';
 import { findingsOf, isWell, linesOf, outcomeOf } from '../record.ts';
 import { html, table } from './markup.ts';
 import { pageText } from './page.ts';
-import { findingsTable, lanes, planList, stepLanes } from './parts.ts';
+import { estimatesTable, findingsTable, lanes, planList, stepLanes } from './parts.ts';
 
 /** A run as a page of one file. */
 export function runPage(state: RunState, events: readonly Event[]): string {
@@ -29,6 +29,7 @@ export function runPage(state: RunState, events: readonly Event[]): string {
           : []),
         ...(findings.length > 0 ? [{ title: 'Findings', body: findingsTable(findings) }] : []),
         ...(bars.length > 0 ? [{ title: 'Timeline', body: lanes(bars) }] : []),
+        { title: 'Estimated and measured', body: estimatesTable(state) },
         { title: 'The plan', body: planList(plan) },
         {
           title: 'What happened',
