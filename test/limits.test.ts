@@ -41,7 +41,7 @@ const PASSING: Readonly<Record<StepKind, readonly string[]>> = {
   verify: ['40001', '40P01', '55P03', '53300'],
   gate: [],
   switch: [],
-  keep: [],
+  keep: [...AWAY, '55P03', '40P01', '53300'],
   hook: [],
 };
 const kinds = Object.keys(PASSING) as StepKind[];

@@ -6,7 +6,8 @@ import { redact } from '../util/redact.ts';
 import { createStyle } from '../util/style.ts';
 import { version } from '../util/version.ts';
 import type { CommandIo, GlobalOptions } from './shared/io.ts';
-import { commands, type CommandSpec } from './registry.ts';
+import { commands } from './registry.ts';
+import type { CommandSpec } from './shared/spec.ts';
 import { repeatFlags } from './shared/repeat-flags.ts';
 
 /** From the words of the command line to the exit code. Never throws. */

@@ -1,24 +1,4 @@
-import type { ExitCode } from '../core/errors.ts';
-import type { CommandIo } from './shared/io.ts';
-
-interface OptionSpec {
-  readonly flags: string;
-  readonly description: string;
-}
-
-/** What the command line needs to know of a command before it is loaded. */
-export interface CommandSpec {
-  readonly name: string;
-  readonly summary: string;
-  readonly arguments?: readonly { readonly name: string; readonly description: string }[];
-  readonly options?: readonly OptionSpec[];
-  /** Loads the command when it is called, so that `--help` is quick. */
-  load(): Promise<CommandModule>;
-}
-
-export interface CommandModule {
-  run(args: readonly (string | undefined)[], options: never, io: CommandIo): Promise<ExitCode>;
-}
+import type { CommandSpec } from './shared/spec.ts';
 
 const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
 const optionalRun = [
@@ -63,6 +43,11 @@ export const commands: readonly CommandSpec[] = [
       yes,
       { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
       rates,
+      {
+        flags: '--until <time>',
+        description:
+          'everything has to be over by then (ISO 8601); what would not be is put back before the switch',
+      },
     ],
     load: () => import('./run.ts'),
   },
@@ -188,6 +173,20 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--show-values', description: 'show the values of rows that differ' },
     ],
     load: () => import('./compare.ts'),
+  },
+  {
+    name: 'windows',
+    summary: 'Print when the maintenance windows of a playbook open next',
+    arguments: playbook,
+    options: [{ flags: '--count <number>', description: 'how many of them (default: 10)' }, json],
+    load: () => import('./windows.ts'),
+  },
+  {
+    name: 'schedule',
+    summary: 'Wait for maintenance windows and make the runs of playbooks in them, unattended',
+    arguments: [{ name: '<playbooks...>', description: 'playbooks with a window, and folders of them' }],
+    options: [{ flags: '--once', description: 'make the runs whose windows are open now, and end' }],
+    load: () => import('./schedule.ts'),
   },
   {
     name: 'rehearse',

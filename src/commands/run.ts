@@ -1,5 +1,5 @@
 import type { ExitCode } from '../core/errors.ts';
-import { RefusedError } from '../core/errors.ts';
+import { RefusedError, TimeOverError, UsageError } from '../core/errors.ts';
 import type { Gate } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { JournalStore } from '../journal/journal.ts';
@@ -8,13 +8,14 @@ import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { refusing } from '../run/refusing.ts';
 import { drive } from './shared/drive.ts';
+import { formatDuration } from '../util/units.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { measuredBefore, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type RunOptions = Options<{ yes?: true; json?: true; rates?: string }>;
+type RunOptions = Options<{ yes?: true; json?: true; rates?: string; until?: string }>;
 
 export async function run(
   [file]: readonly (string | undefined)[],
@@ -28,14 +29,45 @@ export async function run(
   const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
     const measured = await measuredBefore(options, playbook.name);
     const prepared = await prepareRun(playbook, around, true, measured);
+    let end: (() => void) | undefined;
     try {
+      end = untilOf(options.until, prepared.plan, stop);
       return await runPrepared(prepared, options, io, signal, stop);
     } finally {
+      end?.();
       if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
       await prepared.drivers.end();
     }
   };
   return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+}
+
+/**
+ * Sees to it that the switch is over by then: when there is only as much time left as it needs, everything is put back, as
+ * long as its commit point is not behind it. Throws RefusedError when there is too little from the beginning; gives what
+ * ends the watching.
+ */
+function untilOf(given: string | undefined, { steps, names }: Plan, stop: Stop): () => void {
+  if (given === undefined) return () => undefined;
+  const until = Date.parse(given);
+  if (Number.isNaN(until))
+    throw new UsageError(`--until ${given} is no time`, {
+      hint: 'write one such as 2026-11-22T05:30:00+01:00',
+    });
+  const closing = steps.filter(({ kind, ownership }) => ownership === 'moves' || kind === 'keep');
+  const needed = closing.reduce((sum, { estimate }) => sum + (estimate?.most ?? estimate?.ms ?? 0), 0);
+  const left = until - needed - Date.now();
+  const words = `everything has to be over by ${new Date(until).toISOString()}, and the switch needs ${formatDuration(needed)}`;
+  if (left <= 0) throw new RefusedError(`${words}: it is too late to begin`, { hint: 'nothing was touched' });
+  const timer = setTimeout(
+    () =>
+      stop(
+        'The time is over',
+        new TimeOverError(words, { hint: `${names.blue} is live; run again in the next window` }),
+      ),
+    Math.min(left, 2 ** 31 - 1),
+  );
+  return () => clearTimeout(timer);
 }
 
 /** A gate without a time limit, and without a terminal, would keep blue closed for as long as nobody looks. */

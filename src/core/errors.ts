@@ -102,6 +102,9 @@ export class AbortedError extends CutoverError {
   }
 }
 
+/** What is left of a maintenance window is not enough. */
+export class TimeOverError extends CutoverError {}
+
 /** An error that the database server sent: it has an SQLSTATE, and perhaps more to say. */
 export interface ServerError extends Error {
   readonly code: string;

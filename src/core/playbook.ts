@@ -77,6 +77,19 @@ export interface Hook {
   readonly at: string;
 }
 
+/** When an unattended run may be made. */
+export interface MaintenanceWindow {
+  /** Five fields, by the clock of the place. */
+  readonly cron: string;
+  readonly timezone: string;
+  /** Milliseconds for which it is open. */
+  readonly duration: number;
+  /** Milliseconds after its opening from which on nothing is begun. */
+  readonly latestStart: number | undefined;
+  /** Civil days on which it does not open, both included: `2026-12-24`. */
+  readonly except: readonly { readonly from: string; readonly to: string }[];
+}
+
 /** How often a step that failed for a passing reason is tried again. */
 export interface Retries {
   /** 0 never tries again. */
@@ -117,6 +130,7 @@ export interface Playbook {
   readonly expect: Expectations;
   readonly gate: Gate;
   readonly hooks: readonly Hook[];
+  readonly windows: readonly MaintenanceWindow[];
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

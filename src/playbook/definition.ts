@@ -3,6 +3,7 @@ import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
 import { conduct, limit } from './conduct.ts';
+import { windows } from './window.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
 export interface Registries {
@@ -171,5 +172,6 @@ export const definition = ({ blue, green, migrator, check, target }: Slots) =>
       .describe(`What must hold before the switch; default: ${VERIFY_BY_DEFAULT.join(', ')}.`),
     expect: expectations().prefault({}),
     ...conduct(),
+    window: windows(),
     switch: switchover(target),
   });

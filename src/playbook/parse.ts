@@ -14,6 +14,7 @@ import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
 import type { MapTree, Tree } from './text/tree.ts';
 import { beginning, validate } from './validate.ts';
+import { readWindows } from './window.ts';
 import { readYaml } from './text/yaml.ts';
 
 export interface ParseOptions {
@@ -112,6 +113,7 @@ function readPlaybook(
     expect,
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
+    windows: readWindows(basics.window),
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },

@@ -119,8 +119,9 @@ export class Take {
   }
 
   /** Clients work for a moment. */
-  settle(): Promise<void> {
-    return sleep(SETTLE_MS, undefined, { signal: this.#signal });
+  async settle(): Promise<void> {
+    await sleep(SETTLE_MS, undefined, { signal: this.#signal }).catch(() => undefined);
+    this.#signal.throwIfAborted();
   }
 
   /** Its runs, oldest first. */

@@ -50,7 +50,8 @@ export class Tool {
       for (const event of lines.map(eventOf)) if (event && at(event)) child.kill('SIGKILL');
     });
     const ended = await new Promise<string | null>((resolve, reject) => {
-      child.once('error', reject);
+      // An error of a signal's is that of the signal, below.
+      child.once('error', (error) => (signal.aborted ? resolve(null) : reject(error)));
       child.once('exit', (_code, by) => resolve(by));
     });
     signal.throwIfAborted();

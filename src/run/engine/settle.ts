@@ -13,7 +13,7 @@ import type { PlannedStep } from '../../core/plan.ts';
 import { recordOf } from './error-record.ts';
 import { contextOf, tolerantRecorder, type Execution } from './execution.ts';
 import { liveSide } from './live.ts';
-import { patiently, unwind } from './unwind.ts';
+import { PATIENCE_MS, patiently, unwind } from './unwind.ts';
 
 export interface Result {
   readonly outcome: RunOutcome;
@@ -56,13 +56,14 @@ export async function takeBack(
   // Hooks are the team's own: as long as nothing but them was begun, neither blue nor a target was touched.
   const untouched = [...touched, ...undone].every(({ kind }) => kind === 'hook');
   const { database } = execution.drivers;
+  const deadline = Date.now() + PATIENCE_MS;
   // A statement whose answer was lost may still be under way, and would come through after everything was put back.
   const early = await failureOf(() => database.endAbandoned());
-  const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record);
+  const { lines, failed } = await unwind(touched, (step) => contextOf(execution, step), record, deadline);
   // A server that was only away is asked once more; as long as it does not say that they are gone, it is not settled.
   const late =
     early && touched.length > 0 && !untouched
-      ? await failureOf(() => patiently(() => database.endAbandoned()))
+      ? await failureOf(() => patiently(() => database.endAbandoned(), deadline))
       : undefined;
   if (execution.live === 'green' && failed.length === 0) {
     await record({ type: 'ownership-moved', from: 'green', to: 'blue' });

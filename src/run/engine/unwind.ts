@@ -7,12 +7,12 @@ import { isAway } from '../../core/transient.ts';
 import { steps as registry } from '../../steps/registry.ts';
 import { recordOf } from './error-record.ts';
 
-/** How long all undos together wait for a server that is just away. */
-const PATIENCE_MS = 30_000;
+/** How long everything that is put back waits for a server that is just away, all together. */
+export const PATIENCE_MS = 30_000;
 const AGAIN_MS = 300;
 
 /** Tries work that may be repeated once more as long as what it fails for is known to pass. */
-export async function patiently<T>(work: () => Promise<T>, deadline = Date.now() + PATIENCE_MS): Promise<T> {
+export async function patiently<T>(work: () => Promise<T>, deadline: number): Promise<T> {
   for (;;) {
     try {
       return await work();
@@ -47,10 +47,10 @@ export async function unwind(
   started: readonly PlannedStep[],
   contextOf: (step: PlannedStep) => StepContext,
   record: (event: EventBody) => Promise<void>,
+  deadline: number,
 ): Promise<Unwound> {
   const lines: string[] = [];
   const failed: { step: PlannedStep; message: string }[] = [];
-  const deadline = Date.now() + PATIENCE_MS;
   for (const step of inOrder(started)) {
     await record({ type: 'undo-started', step: step.id });
     const context = contextOf(step);

@@ -1,0 +1,43 @@
+import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { loadPlaybook } from '../playbook/load.ts';
+import { windowsText } from '../report/windows.ts';
+import { nextOpenings } from '../schedule/calendar.ts';
+import type { CommandIo, Options } from './shared/io.ts';
+import { surroundingsOf } from './shared/surroundings.ts';
+
+type WindowsOptions = Options<{ count?: string; json?: true }>;
+
+/** When the windows of a playbook open next. */
+export async function run(
+  [file]: readonly (string | undefined)[],
+  options: WindowsOptions,
+  io: CommandIo,
+): Promise<ExitCode> {
+  const { env } = await surroundingsOf(options);
+  const { windows } = await loadPlaybook(file!, env);
+  if (windows.length === 0)
+    throw new UsageError('the playbook has no window', {
+      where: file,
+      hint: 'window: { cron: 30 3 * * SUN, timezone: Europe/Berlin, duration: 2h }',
+    });
+  const count = Number(options.count ?? 10);
+  if (!Number.isInteger(count) || count < 1 || count > 1000)
+    throw new UsageError(`--count ${options.count} is no whole number from 1 to 1000`);
+  const openings = nextOpenings(windows, Date.now(), count);
+  if (options.json)
+    io.out(
+      JSON.stringify(
+        openings.map(({ key, zone, ...times }) => ({
+          key,
+          zone,
+          opens: new Date(times.opens).toISOString(),
+          closes: new Date(times.closes).toISOString(),
+          latestStart: new Date(times.latestStart).toISOString(),
+        })),
+        null,
+        2,
+      ),
+    );
+  else io.out(windowsText(openings, new Intl.DateTimeFormat().resolvedOptions().timeZone));
+  return EXIT.done;
+}

@@ -1,0 +1,142 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { schedule } from 'node-cron';
+import { messageOf, UsageError } from '../core/errors.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { loadPlaybook } from '../playbook/load.ts';
+import type { Environment } from '../playbook/values/environment.ts';
+import { nextOpenings, openNow, type Opening } from './calendar.ts';
+import { UsedOpenings } from './used.ts';
+
+export interface Scheduling {
+  /** Playbooks, and folders of them. */
+  readonly places: readonly string[];
+  readonly env: Environment;
+  readonly stateFolder: string;
+  readonly signal: AbortSignal;
+  /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
+  readonly run: (file: string, until: Date) => Promise<number | null>;
+  readonly say: (line: string) => void;
+}
+
+interface Due {
+  readonly file: string;
+  readonly playbook: Playbook;
+  readonly opening: Opening;
+  readonly used: UsedOpenings;
+}
+
+/** Files that are playbooks by their names, of the places that were given. */
+async function filesOf(places: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    places.map(async (place) => {
+      const info = await stat(place).catch((cause: unknown) => {
+        throw new UsageError(`${place} cannot be read: ${messageOf(cause)}`, { cause });
+      });
+      if (!info.isDirectory()) return [place];
+      const names = (await readdir(place)).filter((name) => /\.ya?ml$/.test(name));
+      return names.toSorted().map((name) => join(place, name));
+    }),
+  );
+  return found.flat();
+}
+
+/** Playbooks are read anew each time: what somebody mends in between counts from the next run on. */
+async function read({ places, env, say }: Scheduling): Promise<{ file: string; playbook: Playbook }[]> {
+  const found: { file: string; playbook: Playbook }[] = [];
+  for (const file of await filesOf(places)) {
+    try {
+      const playbook = await loadPlaybook(file, env);
+      if (playbook.windows.length > 0) found.push({ file, playbook });
+    } catch (error) {
+      say(`${file} cannot be used: ${messageOf(error)}`);
+    }
+  }
+  return found;
+}
+
+async function dueOf(
+  playbooks: readonly { file: string; playbook: Playbook }[],
+  stateFolder: string,
+  now: number,
+): Promise<Due[]> {
+  const due: Due[] = [];
+  for (const { file, playbook } of playbooks) {
+    const used = new UsedOpenings(stateFolder, playbook.name);
+    const keys = new Set((await used.read()).map(({ key }) => key));
+    const opening = openNow(playbook.windows, now).find(({ key }) => !keys.has(key));
+    if (opening) due.push({ file, playbook, opening, used });
+  }
+  return due;
+}
+
+/** One after the other: runs of one machine do not get into each other's way. */
+async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
+  const { stateFolder, signal, say, run } = scheduling;
+  let ran = 0;
+  let worst: number | null = 0;
+  const tried = new Set<string>();
+  for (;;) {
+    const due: Due | undefined = (await dueOf(await read(scheduling), stateFolder, Date.now())).find(
+      ({ file, opening }) => !tried.has(`${file} ${opening.key}`),
+    );
+    if (!due || signal.aborted) return { ran, worst };
+    const { file, playbook, opening, used } = due;
+    tried.add(`${file} ${opening.key}`);
+    say(
+      `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
+    );
+    await used.begin(opening.key, new Date());
+    const exit = await run(file, new Date(opening.closes));
+    await used.end(opening.key, exit);
+    say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
+    ran += 1;
+    if (worst === 0 || exit === null) worst = exit;
+  }
+}
+
+const iso = (instant: number): string => new Date(instant).toISOString();
+
+/** When the next window opens, in words. */
+async function nextWords(scheduling: Scheduling): Promise<string> {
+  const openings = (await read(scheduling)).flatMap(({ playbook }) =>
+    nextOpenings(playbook.windows, Date.now(), 3)
+      .filter(({ opens }) => opens > Date.now())
+      .map((opening) => ({ opening, name: playbook.name })),
+  );
+  const [next] = openings.toSorted((one, other) => one.opening.opens - other.opening.opens);
+  return next
+    ? `the next window opens at ${iso(next.opening.opens)}: ${next.name}, ${next.opening.key}`
+    : 'no window opens any more, or no playbook has one';
+}
+
+/** Makes the runs whose windows are open now; gives the first exit code that is not 0. */
+export async function once(scheduling: Scheduling): Promise<number | null> {
+  const { ran, worst } = await runAll(scheduling);
+  if (ran === 0) scheduling.say(`no window is open that was not used; ${await nextWords(scheduling)}`);
+  return worst;
+}
+
+/** Waits for windows, and makes their runs, until the signal fires; the run in flight settles first. */
+export async function keepOn(scheduling: Scheduling): Promise<void> {
+  const { signal, say } = scheduling;
+  let working: Promise<unknown> | undefined;
+  const beat = (): void => {
+    working ??= runAll(scheduling)
+      .then(async ({ ran }) => {
+        if (ran > 0 && !signal.aborted) say(await nextWords(scheduling));
+      })
+      .catch((error: unknown) => say(messageOf(error)))
+      .finally(() => (working = undefined));
+  };
+  say(await nextWords(scheduling));
+  // Whether a window is open is asked each minute, and not when one opens: nothing is missed by who was away.
+  const task = schedule('* * * * *', beat, { timezone: 'UTC' });
+  beat();
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await task.stop();
+  await working;
+}
