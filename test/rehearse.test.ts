@@ -232,6 +232,8 @@ switch: { targets: [env-file: { path: app.env }] }
   const outcome = await work.cutover(['rehearse', 'playbook.yml', '--fixture', fixture('orders'), '--json'], {
     DATABASE_URL: url,
     OTHER_URL: url,
+    JDBC_URL: `jdbc:postgresql://127.0.0.1:${port}/orders?password=real-word`,
+    APP_DSN: `host=127.0.0.1 port=${port} dbname=orders password=real-word`,
     PGHOST: '127.0.0.1',
     PGPORT: String(port),
   });

@@ -82,8 +82,11 @@ function placeholders(raw: Read['raw'], database: string): Record<string, string
   return found;
 }
 
+/** A connection string in whatever form, or a text with one in it. */
+const LEADS = /postgres(?:ql)?(?:\+\w+)?:\/\/|(?:^|\s)(?:host|hostaddr|dbname|service)\s*=/i;
+
 /** Nothing that runs on the stage knows where a real database is. */
 export const harmless = (variables: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(variables).filter(([name, value]) => !name.startsWith('PG') && !URL.test(value)),
+    Object.entries(variables).filter(([name, value]) => !name.startsWith('PG') && !LEADS.test(value)),
   );

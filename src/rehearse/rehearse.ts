@@ -154,7 +154,7 @@ async function perform(
       text,
       follows,
       before,
-      awayIn(told),
+      awayIn(told, await take.runs()),
     );
     const held = heldOf(await take.events());
     const { answered, errors } = take.clients;

@@ -1,6 +1,7 @@
 import type { Finding } from '../core/check.ts';
 import type { Event } from '../core/event.ts';
 import type { Side } from '../core/side.ts';
+import type { RunState } from '../journal/fold.ts';
 import { formatCount, formatDuration, plural } from '../util/units.ts';
 import type { Answered, ClientError } from './clients/clients.ts';
 import type { Told } from './tool.ts';
@@ -80,8 +81,21 @@ function ledgerFinding({ problems, acknowledged }: Outcome): Finding {
 /** Commands in which a run without sync turns clients away. */
 const TURNS_AWAY = new Set(['run', 'swap-back']);
 
-export const awayIn = (told: readonly Told[]): Window[] =>
-  told.filter(({ words }) => TURNS_AWAY.has(words[0]!));
+/** Who was cut off by the fence had begun before it. */
+const CUT_OFF_MS = 1000;
+
+/** When clients may be turned away: from the fence of a run to its end, and during a swap back. */
+export function awayIn(told: readonly Told[], runs: readonly RunState[]): Window[] {
+  const left = [...runs];
+  return told
+    .filter(({ words }) => TURNS_AWAY.has(words[0]!))
+    .flatMap(({ words, from, to }) => {
+      if (words[0] !== 'run') return [{ from, to }];
+      const fenced = left.shift()?.steps['fence']?.startedAt;
+      if (fenced === undefined) return [];
+      return [{ from: Date.parse(fenced) - performance.timeOrigin - CUT_OFF_MS, to }];
+    });
+}
 
 function clientsFinding({ live, errors, answered, away }: Outcome): Finding {
   const check = 'clients';

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
@@ -27,7 +28,7 @@ async function open(
 ): Promise<Reopened> {
   const read = fold(await store.read(run));
   requirePhase(read, phases);
-  const writer = await store.writer(run);
+  const writer = await writerThatStays(store, run);
   // Before its sessions are ended: it may have lost its lock and be putting things back.
   if (writer !== undefined) {
     throw new RefusedError(`another process works on run ${run}: ${writer}`, {
@@ -60,6 +61,17 @@ async function open(
   } catch (error) {
     await drivers.end();
     throw error;
+  }
+}
+
+/** How long a guard may take to let go whoever is held, and who died may take to be gone. */
+const PASSING_MS = 5000;
+
+/** Who works on a run, and still does after a while. */
+async function writerThatStays(store: JournalStore, run: string): Promise<string | undefined> {
+  for (const deadline = Date.now() + PASSING_MS; ; await sleep(100)) {
+    const writer = await store.writer(run);
+    if (writer === undefined || Date.now() > deadline) return writer;
   }
 }
 

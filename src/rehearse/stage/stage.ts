@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
 import { other, type Side } from '../../core/side.ts';
@@ -82,7 +83,7 @@ export class Stage {
 
   /** Both sides as they were before anything was run. */
   async reset(): Promise<void> {
-    for (const side of this.sides) await this.#clear(side);
+    await this.#clear();
     await this.#admin(
       'blue',
       `CREATE DATABASE ${quoteIdentifier(this.names.blue)} TEMPLATE ${quoteIdentifier(TEMPLATE)}`,
@@ -104,7 +105,7 @@ export class Stage {
 
   async end(): Promise<void> {
     if (this.#options.server !== undefined) {
-      await this.#clear('blue');
+      await this.#clear();
       await this.#dropDatabase('blue', TEMPLATE);
       await this.#admin('blue', `DROP ROLE IF EXISTS ${CLIENT}`);
     }
@@ -143,7 +144,7 @@ export class Stage {
     const [taken] = (await this.#databases('blue', true)).filter((name) => wanted.includes(name));
     if (taken !== undefined)
       throw new RefusedError(`the server of --server holds a database ${taken}`, {
-        hint: 'a stage is a server for tests, where nothing can be lost; nothing was touched',
+        hint: 'nothing was touched; a stage is a server for tests, and what a rehearsal that died has left there is dropped by hand',
       });
   }
 
@@ -159,18 +160,32 @@ export class Stage {
     return this.#options.server !== undefined && !all ? names.filter((name) => own.has(name)) : names;
   }
 
-  async #clear(side: Side): Promise<void> {
-    for (const name of await this.#databases(side)) {
-      // A run that got stuck may have left it closed.
-      await this.#admin(side, `ALTER DATABASE ${quoteIdentifier(name)} ALLOW_CONNECTIONS true`);
-      await this.#dropSubscriptions(side, name);
-      await this.#dropDatabase(side, name);
+  /** Drops every database of a run, and what holds on to it: whoever follows first, then what is kept for them. */
+  async #clear(): Promise<void> {
+    for (const side of this.sides)
+      for (const name of await this.#databases(side)) {
+        // A run that got stuck may have left it closed.
+        await this.#admin(side, `ALTER DATABASE ${quoteIdentifier(name)} ALLOW_CONNECTIONS true`);
+        await this.#dropSubscriptions(side, name);
+      }
+    for (const side of this.sides) {
+      await this.#dropSlots(side);
+      for (const name of await this.#databases(side)) await this.#dropDatabase(side, name);
     }
-    await this.ask(
-      side,
-      'postgres',
-      `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name like 'cutover%' and not active`,
-    );
+  }
+
+  async #dropSlots(side: Side): Promise<void> {
+    for (const deadline = Date.now() + 10_000; ; await sleep(100)) {
+      // Who reads from one hears of its end a moment later.
+      const left = await this.ask<{ active: boolean }>(
+        side,
+        'postgres',
+        `select case when active_pid is null then pg_drop_replication_slot(slot_name) is null
+           else pg_terminate_backend(active_pid) end as active
+         from pg_replication_slots where slot_name like 'cutover%'`,
+      );
+      if (left.length === 0 || Date.now() > deadline) return;
+    }
   }
 
   async #dropSubscriptions(side: Side, database: string): Promise<void> {
