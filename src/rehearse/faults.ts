@@ -3,7 +3,6 @@ import { UsageError } from '../core/errors.ts';
 import type { Event } from '../core/event.ts';
 import type { RunState } from '../journal/fold.ts';
 import { formatDuration } from '../util/units.ts';
-import { LEDGER_SCHEMA } from './clients/ledger.ts';
 import type { Stage } from './stage/stage.ts';
 import { keptDatabase, type Take } from './take.ts';
 import type { Told } from './tool.ts';
@@ -14,7 +13,8 @@ type Kind = (typeof KINDS)[number];
 /** Something that goes wrong at the beginning of a step. */
 export interface Fault {
   readonly kind: Kind;
-  readonly step: string;
+  /** Undefined for what belongs to no step. */
+  readonly step: string | undefined;
 }
 
 /** A kind at every step where it makes sense, or at one: `kill`, `cut@switch`. */
@@ -27,7 +27,7 @@ export function readFaults(text: string): FaultWish[] {
   return text.split(',').map((each) => {
     const [name, step] = each.trim().split('@');
     const kind = KINDS.find((one) => one === name);
-    if (!kind)
+    if (!kind || (kind === 'tamper' && step !== undefined))
       throw new UsageError(`--faults names ${each.trim()}, which is none`, {
         hint: `there are ${KINDS.join(', ')}; at one step: kill@clone`,
       });
@@ -37,20 +37,20 @@ export function readFaults(text: string): FaultWish[] {
 
 /** Every fault of a run with these steps. Throws UsageError for a step that is not there. */
 export function faultsOf(wishes: readonly FaultWish[], steps: readonly string[]): Fault[] {
-  const first = steps.find((step) => step.startsWith('migrate')) ?? steps.find((step) => step === 'verify');
-  return wishes.flatMap(({ kind, step }) => {
+  return wishes.flatMap(({ kind, step }): Fault[] => {
     if (step !== undefined && !steps.includes(step))
       throw new UsageError(`--faults names the step ${step}, which this plan does not have`, {
         hint: `its steps are ${steps.join(', ')}`,
       });
     if (step !== undefined) return [{ kind, step }];
-    // Once is enough: what was changed there must be seen by the verification.
-    if (kind === 'tamper') return first === undefined ? [] : [{ kind, step: first }];
+    // It is done before the first migration, and once is enough.
+    if (kind === 'tamper') return [{ kind, step: undefined }];
     return steps.map((each) => ({ kind, step: each }));
   });
 }
 
-const begins = (event: Event, step: string): boolean => event.type === 'step-started' && event.step === step;
+const begins = (event: Event, step: string | undefined): boolean =>
+  event.type === 'step-started' && event.step === step;
 
 export interface Struck {
   readonly told: Told;
@@ -72,11 +72,6 @@ export async function strike(
   const fence = (event: Event): void => {
     if (!follows && begins(event, 'fence')) clients.reading = true;
   };
-  let struck: Promise<unknown> = Promise.resolve();
-  const once = (work: () => Promise<unknown>) => (event: Event) => {
-    fence(event);
-    if (begins(event, step)) struck = work();
-  };
   if (kind === 'kill') {
     await tool.killed(words, (event) => {
       fence(event);
@@ -87,32 +82,24 @@ export async function strike(
     return { told, state, as: 'it was resumed', well: told.code === 0 };
   }
   if (kind === 'tamper') {
-    const told = await tool.call(
-      words,
-      once(() => tamper(stage)),
-    );
-    await struck;
+    const told = await tool.call(words, fence);
     const state = (await take.runs()).at(-1);
     return { told, state, as: 'the verification saw it, and everything was put back', well: told.code === 5 };
   }
-  const told = await tool.call(
-    words,
-    once(() => cut(stage)),
-  );
+  let struck: Promise<unknown> = Promise.resolve();
+  const told = await tool.call(words, (event) => {
+    fence(event);
+    if (!begins(event, step)) return;
+    struck = cut(stage);
+    // Told below, when the command has ended.
+    struck.catch(() => undefined);
+  });
   await struck;
   const state = (await take.runs()).at(-1);
   // In the preflight it is a refusal.
   const well = told.code === 0 || told.code === 3 || told.code === 4;
   return { told, state, as: told.code === 0 ? 'the run came through' : 'everything was put back', well };
 }
-
-/** A row more on green, which nobody wrote on blue. */
-const tamper = (stage: Stage): Promise<unknown> =>
-  stage.ask(
-    'green',
-    stage.names.green,
-    `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1) on conflict do nothing`,
-  );
 
 /** Every connection of the tool's to the servers. */
 async function cut(stage: Stage): Promise<void> {
@@ -124,13 +111,16 @@ async function cut(stage: Stage): Promise<void> {
     );
 }
 
+/** As `--faults` names it. */
+export const nameOf = ({ kind, step }: Fault): string => (step === undefined ? kind : `${kind}@${step}`);
+
 /** What is told of a fault: that every promise held all the same, or which did not. */
 export function faultFinding(
   { kind, step }: Fault,
   { told, as, well }: Struck,
   promises: readonly Finding[],
 ): Finding {
-  const check = `${kind}@${step}`;
+  const check = nameOf({ kind, step });
   const broken = promises.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
   if (well && broken.length === 0)
     return {

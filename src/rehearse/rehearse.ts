@@ -5,7 +5,7 @@ import type { RunState } from '../journal/fold.ts';
 import type { Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';
 import type { Answered, ClientError } from './clients/clients.ts';
-import { faultFinding, faultsOf, strike, tidy, type Fault, type FaultWish } from './faults.ts';
+import { faultFinding, faultsOf, nameOf, strike, tidy, type Fault, type FaultWish } from './faults.ts';
 import { deviations, measureRun } from './measure.ts';
 import { read, type Read, type Reading } from './read.ts';
 import { onStage, type Setting } from './setting.ts';
@@ -65,9 +65,9 @@ export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
       : [];
     const findings = [...first.findings];
     for (const fault of faults) {
-      progress(`once more, with ${fault.kind} at ${fault.step}`);
+      progress(`once more, with ${nameOf(fault)}`);
       const finding = await performFault(
-        await open(`${fault.kind}-${fault.step}`),
+        await open(nameOf(fault), fault.kind === 'tamper'),
         stage,
         text,
         follows,

@@ -13,6 +13,8 @@ export interface Replaced {
   /** Only where green has a server of its own. */
   readonly green: string | undefined;
   readonly targets: readonly DriverUse[];
+  /** Migrators before the playbook's own. */
+  readonly first: readonly Raw[];
   /** Options of a driver that hold a path. */
   readonly paths: (sort: 'migrators' | 'checks', driver: string) => readonly string[];
 }
@@ -61,9 +63,14 @@ export function restage(
     ...rest,
     blue,
     ...(green !== undefined && { green }),
-    migrate: (entries(migrate) ?? []).map((entry, index) =>
-      absolute(entry, playbook.migrate[index]!, playbook.folder, (name) => replaced.paths('migrators', name)),
-    ),
+    migrate: [
+      ...replaced.first,
+      ...(entries(migrate) ?? []).map((entry, index) =>
+        absolute(entry, playbook.migrate[index]!, playbook.folder, (name) =>
+          replaced.paths('migrators', name),
+        ),
+      ),
+    ],
     ...(kept && {
       verify: kept.map((entry, index) =>
         absolute(entry, keptUses[index]!, playbook.folder, (name) => replaced.paths('checks', name)),

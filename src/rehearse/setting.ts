@@ -22,11 +22,14 @@ export interface Setting {
   readonly progress: (line: string) => void;
 }
 
-/** Sets up a stage with the fixture for as long as `work` goes on; `open` gives a take in a folder of that name. */
+/**
+ * Sets up a stage with the fixture for as long as `work` goes on; `open` gives a take in a folder of that name, in which green is
+ * tampered with if need be.
+ */
 export async function onStage<T>(
   setting: Setting,
   text: Read,
-  work: (stage: Stage, open: (name: string) => Promise<Take>) => Promise<T>,
+  work: (stage: Stage, open: (name: string, tampered?: boolean) => Promise<Take>) => Promise<T>,
 ): Promise<T> {
   const { playbook, fixture, blue } = text;
   const folder = await mkdtemp(join(tmpdir(), 'cutover-rehearsal-'));
@@ -45,7 +48,9 @@ export async function onStage<T>(
     });
     stage = opened;
     setting.signal.throwIfAborted();
-    return await work(opened, (name) => Take.open(takeOptions(setting, text, opened, join(folder, name))));
+    return await work(opened, (name, tampered = false) =>
+      Take.open({ ...takeOptions(setting, text, opened, join(folder, name)), tampered }),
+    );
   } finally {
     await stage?.end();
     await rm(folder, { recursive: true, force: true });
@@ -57,7 +62,7 @@ const takeOptions = (
   { playbook, raw, scheme, fixture }: Read,
   stage: Stage,
   folder: string,
-): TakeOptions => ({
+): Omit<TakeOptions, 'tampered'> => ({
   stage,
   folder,
   playbook,

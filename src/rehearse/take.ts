@@ -31,6 +31,8 @@ export interface TakeOptions {
     readonly target: (name: string) => Driver<unknown, never, unknown> | undefined;
     readonly paths: (sort: 'migrators' | 'checks', name: string) => readonly string[];
   };
+  /** Before the first migration somebody puts a row on green that nobody wrote on blue. */
+  readonly tampered: boolean;
   readonly self: string;
   readonly tools: string | undefined;
   readonly signal: AbortSignal;
@@ -81,6 +83,7 @@ export class Take {
         green: playbook.greenUrl === undefined ? undefined : kit.references.green,
         targets: placed.targets,
         paths: drivers.paths,
+        first: options.tampered ? [await tampering(folder)] : [],
       });
       const file = join(folder, 'playbook.yml');
       await writeFile(file, text);
@@ -152,6 +155,17 @@ export function liveDatabase(state: RunState | undefined, stage: Stage): { side:
 export function keptDatabase({ plan, live }: RunState): string {
   if (other(live) === 'green') return plan.names.green;
   return plan.renames ? plan.names.previous : plan.names.blue;
+}
+
+/** A migration that puts a row of its own among those of the ledger. */
+async function tampering(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  const directory = join(folder, 'tamper');
+  await mkdir(directory, { recursive: true });
+  await writeFile(
+    join(directory, 'V001__tamper.sql'),
+    `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`,
+  );
+  return { sql: { directory, table: `${LEDGER_SCHEMA}.tampered` } };
 }
 
 async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['drivers']) {
