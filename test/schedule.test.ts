@@ -59,6 +59,14 @@ test('a window that is open is used once, also by whoever comes later', async (t
   t.regex(damaged.err, /which windows were used cannot be read/);
 });
 
+test('two windows that are open at the same time are used by one run', async (t) => {
+  const { work, env } = await scene(t, `[${opened(2, 'duration: 1h')}, ${opened(3, 'duration: 2h')}]`);
+  const { code, err } = await work.cutover(['schedule', 'playbook.yml', '--once'], env);
+  t.is(code, 0, err);
+  t.is(err.match(/the run ended with/g)?.length, 1);
+  t.regex((await work.cutover(['schedule', 'playbook.yml', '--once'], env)).err, /no window is open/);
+});
+
 test('a window that nobody may begin in any more, or that is excepted, is let go by', async (t) => {
   const today = new Date(Date.now() - 10 * MINUTE_MS).toISOString().slice(0, 10);
   for (const window of [

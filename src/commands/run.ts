@@ -42,6 +42,9 @@ export async function run(
   return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
 }
 
+/** Of a timer. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /**
  * Sees to it that the switch is over by then: when there is only as much time left as it needs, everything is put back, as
  * long as its commit point is not behind it. Throws RefusedError when there is too little from the beginning; gives what
@@ -59,13 +62,15 @@ function untilOf(given: string | undefined, { steps, names }: Plan, stop: Stop):
   const left = until - needed - Date.now();
   const words = `everything has to be over by ${new Date(until).toISOString()}, and the switch needs ${formatDuration(needed)}`;
   if (left <= 0) throw new RefusedError(`${words}: it is too late to begin`, { hint: 'nothing was touched' });
+  // Further ahead no timer reaches, and no run.
+  if (left > LONGEST_MS) return () => undefined;
   const timer = setTimeout(
     () =>
       stop(
         'The time is over',
         new TimeOverError(words, { hint: `${names.blue} is live; run again in the next window` }),
       ),
-    Math.min(left, 2 ** 31 - 1),
+    left,
   );
   return () => clearTimeout(timer);
 }

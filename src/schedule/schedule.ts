@@ -22,7 +22,10 @@ export interface Scheduling {
 interface Due {
   readonly file: string;
   readonly playbook: Playbook;
+  /** The one that is open longest. */
   readonly opening: Opening;
+  /** Of all that are open now: one run uses them all. */
+  readonly keys: readonly string[];
   readonly used: UsedOpenings;
 }
 
@@ -63,9 +66,10 @@ async function dueOf(
   const due: Due[] = [];
   for (const { file, playbook } of playbooks) {
     const used = new UsedOpenings(stateFolder, playbook.name);
-    const keys = new Set((await used.read()).map(({ key }) => key));
-    const opening = openNow(playbook.windows, now).find(({ key }) => !keys.has(key));
-    if (opening) due.push({ file, playbook, opening, used });
+    const known = new Set((await used.read()).map(({ key }) => key));
+    const open = openNow(playbook.windows, now).filter(({ key }) => !known.has(key));
+    const [opening] = open;
+    if (opening) due.push({ file, playbook, opening, keys: open.map(({ key }) => key), used });
   }
   return due;
 }
@@ -81,14 +85,14 @@ async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: num
       ({ file, opening }) => !tried.has(`${file} ${opening.key}`),
     );
     if (!due || signal.aborted) return { ran, worst };
-    const { file, playbook, opening, used } = due;
+    const { file, playbook, opening, keys, used } = due;
     tried.add(`${file} ${opening.key}`);
     say(
       `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
     );
-    await used.begin(opening.key, new Date());
+    await used.begin(keys, new Date());
     const exit = await run(file, new Date(opening.closes));
-    await used.end(opening.key, exit);
+    await used.end(keys, exit);
     say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
     ran += 1;
     if (worst === 0 || exit === null) worst = exit;

@@ -40,13 +40,13 @@ export class UsedOpenings {
   }
 
   /** Durable before the run is begun. */
-  async begin(key: string, at: Date): Promise<void> {
-    await this.#write([...(await this.read()), { key, at: at.toISOString() }]);
+  async begin(keys: readonly string[], at: Date): Promise<void> {
+    await this.#write([...(await this.read()), ...keys.map((key) => ({ key, at: at.toISOString() }))]);
   }
 
-  async end(key: string, exit: number | null): Promise<void> {
+  async end(keys: readonly string[], exit: number | null): Promise<void> {
     const used = await this.read();
-    await this.#write(used.map((each) => (each.key === key ? { ...each, exit } : each)));
+    await this.#write(used.map((each) => (keys.includes(each.key) ? { ...each, exit } : each)));
   }
 
   async #write(used: readonly Used[]): Promise<void> {
