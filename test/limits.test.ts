@@ -8,6 +8,7 @@ import {
   StuckError,
 } from '../src/core/errors.ts';
 import type { StepKind } from '../src/core/step-kind.ts';
+import { patiently } from '../src/run/engine/unwind.ts';
 import { transientReason } from '../src/core/transient.ts';
 import { blackhole } from './helpers/blackhole.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
@@ -181,6 +182,18 @@ async function putBackLater(t: ExecutionContext, subject: Shop): Promise<void> {
   t.is(aborted.code, 0, aborted.err);
   await subject.assertUntouched(t);
 }
+
+/** Fails so often, and then not. */
+const after = (times: number, code: string) => {
+  let left = times;
+  return () => ((left -= 1) < 0 ? Promise.resolve('done') : Promise.reject(failed(code)));
+};
+
+test('what puts a step back is tried again while the server is gone, until its time is over', async (t) => {
+  t.is(await patiently(after(2, '57P01'), Date.now() + 5000), 'done');
+  await t.throwsAsync(patiently(after(1, '42501'), Date.now() + 5000));
+  await t.throwsAsync(patiently(after(1, '57P01'), Date.now() - 1));
+});
 
 test('a server that is silent in a migration: SIGINT is heard all the same', async (t) => {
   const subject = await shop(t, `gate: open\nmigrate: [sql: { directory: . }]\n${QUICK}`);

@@ -1,11 +1,14 @@
+import { spawnSync } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FileJournalStore } from '../src/journal/file.ts';
 import type { Workplace } from './helpers/cli.ts';
 import { cuttable } from './helpers/cuttable.ts';
 import { liveSuite } from './helpers/live-suite.ts';
 import { pgbouncer } from './helpers/pgbouncer.ts';
 import { slowClient } from './helpers/slow-client.ts';
+import { until } from './helpers/until.ts';
 
 const { test, title, server, scene } = liveSuite();
 
@@ -151,3 +154,35 @@ for (const [at, command] of [
     }
     t.truthy(back, 'there was a RESUME');
   });
+
+test(title('a guard lets clients go on although who died still looks alive for a while'), async (t) => {
+  const { ledger, pooler, work, env } = await scene(t);
+  ledger.start();
+  const slow = await slowClient(pooler.url('shop'), 0.3);
+  const { child, done } = work.start(['run', 'playbook.yml'], env);
+  const watch = await pooler.watch();
+  while (!(await watch.isPaused('shop')) && child.exitCode === null);
+  const store = new FileJournalStore(join(work.folder, '.cutover'));
+  const [run] = await store.list();
+  // Its own guard first: another one comes below, when the journal has a writer that lives.
+  spawnSync('pkill', ['-9', '-f', `guard ${run}`]);
+  child.kill('SIGKILL');
+  await done;
+  const dying = await store.open(run!);
+  const guard = work.start(['guard', run!], env);
+  await sleep(1500);
+  t.true(await watch.isPaused('shop'));
+  await dying.close();
+  await until('clients to go on', async () => !(await watch.isPaused('shop')));
+  await watch.end();
+  await slow.end();
+  await guard.done;
+  // Whoever goes on with the run waits for one that is just ending.
+  const ending = await store.open(run!);
+  const settling = work.start(['resume'], env);
+  await sleep(2500);
+  await ending.close();
+  const settled = await settling.done;
+  t.is(settled.code, 0, settled.err);
+  t.deepEqual((await ledger.stop()).errors, []);
+});

@@ -1,9 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FileJournalStore } from '../src/journal/file.ts';
 import { findTool } from '../src/databases/postgres/copy/tools.ts';
 import { eventsOf, type Workplace } from './helpers/cli.ts';
 import { until } from './helpers/until.ts';
@@ -169,37 +167,6 @@ for (const command of ['run', 'swap-back'] as const) {
     },
   );
 }
-
-(NEEDS_PGBOUNCER ? ava.skip : test)(
-  `a guard lets clients go on although who died still looks alive for a while${NEEDS_PGBOUNCER}`,
-  async (t) => {
-    const on = await server(18);
-    const { ledger, pooler, work, env } = await liveScene(t, { from: on, to: on });
-    ledger.start();
-    const slow = await slowClient(pooler.url('shop'), 0.3);
-    const { child, done } = work.start(['run', 'playbook.yml'], env);
-    const watch = await pooler.watch();
-    while (!(await watch.isPaused('shop')) && child.exitCode === null);
-    const store = new FileJournalStore(join(work.folder, '.cutover'));
-    const [run] = await store.list();
-    // Its own guard first: another one comes below, when the journal has a writer that lives.
-    spawnSync('pkill', ['-9', '-f', `guard ${run}`]);
-    child.kill('SIGKILL');
-    await done;
-    const dying = await store.open(run!);
-    const guard = work.start(['guard', run!], env);
-    await sleep(1500);
-    t.true(await watch.isPaused('shop'));
-    await dying.close();
-    await until('clients to go on', async () => !(await watch.isPaused('shop')));
-    await watch.end();
-    await slow.end();
-    await guard.done;
-    const settled = await work.cutover(['resume'], env);
-    t.is(settled.code, 0, settled.err);
-    t.deepEqual((await ledger.stop()).errors, []);
-  },
-);
 
 for (const command of ['swap-back', 'switch'] as const) {
   (NEEDS_PGBOUNCER ? ava.skip : test)(

@@ -1,53 +1,20 @@
-import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:net';
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ava, { type ExecutionContext } from 'ava';
+import ava from 'ava';
 import { findTool } from '../src/databases/postgres/copy/tools.ts';
-import { root, workplace, type Outcome } from './helpers/cli.ts';
+import { root, workplace } from './helpers/cli.ts';
+import { isInstalled } from './helpers/installed.ts';
 import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
-import { majors } from './helpers/postgres.ts';
+import { majors, testServer } from './helpers/postgres.ts';
+import { assertKept, CLOSED, fixture, LIVE, playbook, verdictOf, type Verdict } from './helpers/rehearsal.ts';
 import { until } from './helpers/until.ts';
 
 const pgDump = await findTool('pg_dump', undefined).catch(() => undefined);
 
 // One after the other: clients write all the time, and the machine is small.
 const test = ava.serial;
-const playbook = (name: string): string => join(root, 'playbooks', name);
-const fixture = (name: string): string => join(root, 'fixtures', name);
-
-interface Verdict {
-  readonly good: boolean;
-  readonly commands: { words: string[]; code: number | null; ms: number }[];
-  readonly clients: { errors: number; transactions: number; acknowledged: number };
-  readonly findings: { check: string; severity: string; message: string; detail?: string }[];
-  readonly held: { what: string; ms: number }[];
-  readonly without: string[];
-}
-
-const verdictOf = ({ out, err }: Outcome): Verdict => {
-  try {
-    return JSON.parse(out) as Verdict;
-  } catch {
-    throw new Error(`no verdict: ${err}`);
-  }
-};
-
-const LIVE = ['run', 'swap-back', 'switch', 'verify', 'retire'];
-const CLOSED = ['run', 'swap-back', 'retire', 'run', 'retire'];
-
-function assertKept(t: ExecutionContext, outcome: Outcome, commands: readonly string[]): Verdict {
-  t.is(outcome.code, 0, outcome.err + outcome.out);
-  const verdict = verdictOf(outcome);
-  t.true(verdict.good);
-  t.deepEqual(
-    verdict.commands.map(({ words }) => words[0]),
-    commands,
-  );
-  t.true(verdict.clients.acknowledged > 50);
-  return verdict;
-}
 
 test('the quickstart: there, back, and there once more, and what is said of it', async (t) => {
   const work = await workplace(t);
@@ -134,17 +101,9 @@ const missing = [
   },
 );
 
-const withAlembic = ((): boolean => {
-  try {
-    execFileSync('alembic', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
 const others: [name: string, fixture: string, installed: boolean][] = [
   ['maintenance-page.yml', 'orders', true],
-  ['alembic-env-file.yml', 'shopping-points', withAlembic],
+  ['alembic-env-file.yml', 'shopping-points', isInstalled('alembic')],
 ];
 for (const [name, of, installed] of others)
   (installed ? test : ava.skip)(
@@ -160,47 +119,6 @@ for (const [name, of, installed] of others)
 test('every playbook of the project is rehearsed here', async (t) => {
   const source = await readFile(new URL(import.meta.url), 'utf8');
   for (const name of await readdir(join(root, 'playbooks'))) t.true(source.includes(`'${name}'`), name);
-});
-
-test('accidents: killed, cut off and tampered with, and every promise holds', async (t) => {
-  const work = await workplace(t);
-  const faults = 'kill@clone,kill@switch,cut@preflight,cut@fence,cut@switch,tamper';
-  const outcome = await work.cutover(['rehearse', playbook('quickstart.yml'), '--faults', faults, '--json']);
-  const { findings } = assertKept(t, outcome, CLOSED);
-  const of = (check: string): string => findings.find((one) => one.check === check)!.message;
-  t.regex(of('kill@clone'), /^it was resumed .*none lost, none doubled; .*nothing of any run is left/);
-  t.regex(of('kill@switch'), /^it was resumed/);
-  for (const step of ['preflight', 'fence', 'switch'])
-    t.regex(of(`cut@${step}`), /^(?:everything was put back|the run came through) /);
-  t.regex(of('tamper'), /^the verification saw it, and everything was put back/);
-});
-
-(NEEDS_PGBOUNCER ? ava.skip : test)(
-  `accidents while clients go on behind PgBouncer${NEEDS_PGBOUNCER}`,
-  async (t) => {
-    const work = await workplace(t);
-    const words = ['rehearse', playbook('live-pgbouncer.yml'), '--fixture', fixture('orders'), '--json'];
-    const faults = 'kill@clone,kill@switch,cut@switch,cut@keep';
-    assertKept(t, await work.cutover([...words, '--faults', faults]), LIVE);
-  },
-);
-
-test('a playbook that would not see a row that was tampered with is told so', async (t) => {
-  const work = await workplace(t);
-  await work.file(
-    'playbook.yml',
-    'version: 1\nname: blind\nblue: ${DATABASE_URL}\nverify: [schema]\ngate: open\nswitch: { targets: [database-rename] }\n',
-  );
-  const words = ['rehearse', 'playbook.yml', '--fixture', fixture('orders'), '--faults', 'tamper', '--json'];
-  const outcome = await work.cutover(words);
-  t.is(outcome.code, 5, outcome.err);
-  const { findings } = verdictOf(outcome);
-  const failed = findings.filter(({ severity }) => severity === 'failure');
-  t.deepEqual(
-    failed.map(({ check }) => check),
-    ['tamper'],
-  );
-  t.regex(failed[0]!.message, /no check saw the row/);
 });
 
 test('nothing real is reached: no server, no file, no hook, no address', async (t) => {
@@ -255,59 +173,37 @@ switch: { targets: [env-file: { path: app.env }] }
     );
 });
 
-const breaches: Record<string, [sql: string, check: string, says: RegExp]> = {
-  'a row that is lost': [
-    'delete from cutover_rehearsal.entries where id = (select min(id) from cutover_rehearsal.entries)',
-    'writes',
-    /1 acknowledged entries are lost/,
-  ],
-  'a row that is doubled': [
-    `insert into cutover_rehearsal.entries select id || 'x', client, body from cutover_rehearsal.entries limit 1`,
-    'writes',
-    /1 entries nobody wrote/,
-  ],
-  'a change of a balance': [
-    'update cutover_rehearsal.accounts set balance = balance + 1 where id = 7',
-    'writes',
-    /the sum is 40001/,
-  ],
-  'something that is left': [
-    'create publication cutover_left for all tables',
-    'leftovers',
-    /left over: publication cutover_left/,
-  ],
-};
-for (const [name, [sql, check, says]] of Object.entries(breaches))
-  test(`a broken promise is seen: ${name}`, async (t) => {
-    const work = await workplace(t);
-    await work.file('V001__breach.sql', `${sql};\n`);
-    await work.file(
-      'playbook.yml',
-      `version: 1
-name: broken
-blue: \${DATABASE_URL}
-migrate: [sql: { directory: . }]
-verify: [{ sql: { query: select 1, equals: 1 } }]
-gate: open
-switch: { targets: [database-rename] }
-`,
-    );
-    const outcome = await work.cutover([
-      'rehearse',
-      'playbook.yml',
-      '--fixture',
-      fixture('orders'),
-      '--json',
-    ]);
-    t.is(outcome.code, 5, outcome.err);
-    const { good, findings } = verdictOf(outcome);
-    t.false(good);
-    t.deepEqual(
-      findings.filter(({ severity }) => severity === 'failure').map((one) => one.check),
-      [check],
-    );
-    t.regex(findings.find((one) => one.check === check)!.detail!, says);
-  });
+test('on a server that is there: whose names are taken is refused, and nothing is left, whatever fails', async (t) => {
+  const server = await testServer(18, { wal_level: 'logical' });
+  t.teardown(() => server.stop());
+  const work = await workplace(t);
+  const env = { TEST_URL: server.url() };
+  const words = ['rehearse', playbook('quickstart.yml'), '--server', '${TEST_URL}'];
+  const there = async (): Promise<unknown> =>
+    server.sql('select datname as name from pg_database union select rolname from pg_roles order by 1');
+  for (const [made, taken] of [
+    ['database shop_green', /holds a database shop_green/],
+    ['role cutover_client', /holds a role cutover_client/],
+  ] as const) {
+    await server.sql(`create ${made}`);
+    const before = await there();
+    const { code, err } = await work.cutover(words, env);
+    t.is(code, 3, err);
+    t.regex(err, taken);
+    t.deepEqual(await there(), before);
+    await server.sql(`drop ${made}`);
+  }
+  const before = await there();
+  await cp(fixture('shopping-points'), join(work.folder, 'broken'), { recursive: true });
+  await writeFile(join(work.folder, 'broken/few.sql'), 'select from nowhere');
+  const broken = await work.cutover([...words, '--fixture', 'broken'], env);
+  t.is(broken.code, 4, broken.err);
+  t.regex(broken.err, /the fixture cannot be loaded/);
+  t.deepEqual(await there(), before);
+  const good = await work.cutover([...words, '--json'], env);
+  assertKept(t, good, CLOSED);
+  t.deepEqual(await there(), before);
+});
 
 test('a signal takes the stage down, and leaves neither files nor servers', async (t) => {
   const work = await workplace(t);

@@ -1,26 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import ava, { type ExecutionContext } from 'ava';
 import { chromium, type Browser, type Page } from 'playwright-core';
+import { findTool } from '../src/databases/postgres/copy/tools.ts';
 import { root, workplace, type Workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
 const test = ava.serial;
 
-const installed = ((): string | undefined => {
-  try {
-    return execFileSync('sh', [
-      '-c',
-      'command -v chromium || command -v chromium-browser || command -v google-chrome',
-    ])
-      .toString()
-      .trim();
-  } catch {
-    return undefined;
-  }
-})();
+const installed = await findTool('chromium', undefined).catch(() => undefined);
 const inBrowser = installed ? test : test.skip;
 const NEEDS_BROWSER = installed ? '' : ' (SKIPPED: Chromium is not installed)';
 

@@ -58,6 +58,8 @@ export interface Struck {
   /** It did what it is to do after such a thing. */
   readonly as: string;
   readonly well: boolean;
+  /** What was to go wrong went wrong; otherwise nothing is shown. */
+  readonly happened: boolean;
 }
 
 /** Makes the run with the fault in it, and what a person would do next. Clients are at work. */
@@ -73,20 +75,21 @@ export async function strike(
     if (!follows && begins(event, 'fence')) clients.reading = true;
   };
   if (kind === 'kill') {
-    await tool.killed(words, (event) => {
+    const happened = await tool.killed(words, (event) => {
       fence(event);
       return begins(event, step);
     });
     const told = await tool.call(['resume', '--yes']);
     const state = (await take.runs()).at(-1);
-    return { told, state, as: 'it was resumed', well: told.code === 0 };
+    return { told, state, happened, as: 'it was resumed', well: told.code === 0 };
   }
   if (kind === 'tamper') {
     const told = await tool.call(words, fence);
     const state = (await take.runs()).at(-1);
-    return { told, state, as: 'the verification saw it, and everything was put back', well: told.code === 5 };
+    const as = 'the verification saw it, and everything was put back';
+    return { told, state, happened: true, as, well: told.code === 5 };
   }
-  let struck: Promise<unknown> = Promise.resolve();
+  let struck = Promise.resolve(0);
   const told = await tool.call(words, (event) => {
     fence(event);
     if (!begins(event, step)) return;
@@ -94,21 +97,26 @@ export async function strike(
     // Told below, when the command has ended.
     struck.catch(() => undefined);
   });
-  await struck;
+  const happened = (await struck) > 0;
   const state = (await take.runs()).at(-1);
   // In the preflight it is a refusal.
   const well = told.code === 0 || told.code === 3 || told.code === 4;
-  return { told, state, as: told.code === 0 ? 'the run came through' : 'everything was put back', well };
+  const as = told.code === 0 ? 'the run came through' : 'everything was put back';
+  return { told, state, happened, as, well };
 }
 
-/** Every connection of the tool's to the servers. */
-async function cut(stage: Stage): Promise<void> {
-  for (const side of stage.sides)
-    await stage.ask(
+/** Ends every connection of the tool's to the servers, and gives how many there were. */
+async function cut(stage: Stage): Promise<number> {
+  let count = 0;
+  for (const side of stage.sides) {
+    const ended = await stage.ask(
       side,
       'postgres',
       `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
     );
+    count += ended.length;
+  }
+  return count;
 }
 
 /** As `--faults` names it. */
@@ -117,10 +125,11 @@ export const nameOf = ({ kind, step }: Fault): string => (step === undefined ? k
 /** What is told of a fault: that every promise held all the same, or which did not. */
 export function faultFinding(
   { kind, step }: Fault,
-  { told, as, well }: Struck,
+  { told, as, well, happened }: Struck,
   promises: readonly Finding[],
 ): Finding {
   const check = nameOf({ kind, step });
+  if (!happened) return { check, severity: 'note', message: 'it did not happen: the run was over before' };
   const broken = promises.filter(({ severity }) => severity === 'failure' || severity === 'unknown');
   if (well && broken.length === 0)
     return {

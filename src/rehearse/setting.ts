@@ -52,8 +52,11 @@ export async function onStage<T>(
       Take.open({ ...takeOptions(setting, text, opened, join(folder, name)), tampered }),
     );
   } finally {
-    await stage?.end();
-    await rm(folder, { recursive: true, force: true });
+    try {
+      await stage?.end();
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   }
 }
 

@@ -1,22 +1,13 @@
-import { execFileSync, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { isInstalled } from './installed.ts';
 import { preparePooler } from '../../src/rehearse/stage/pooler.ts';
 import { Console } from '../../src/targets/pgbouncer/console.ts';
 
-/** Whether the program is installed; tests that need it are skipped with a word otherwise. */
-const pgbouncerInstalled = ((): boolean => {
-  try {
-    execFileSync('pgbouncer', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-export const NEEDS_PGBOUNCER = pgbouncerInstalled ? '' : ' (SKIPPED: pgbouncer is not installed)';
+export const NEEDS_PGBOUNCER = isInstalled('pgbouncer') ? '' : ' (SKIPPED: pgbouncer is not installed)';
 
 export interface Pooler {
   readonly port: number;

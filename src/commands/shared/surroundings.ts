@@ -152,6 +152,6 @@ export async function measuredBefore(
   // A store that cannot be read says so where it is needed.
   const { states } = await withStore(options, allRuns).catch(() => ({ states: [] }));
   const earlier = measuredIn(states, name);
-  // On the very server, and with the very rows.
+  // They had the very rows.
   return earlier.length > 0 ? earlier : rehearsed;
 }

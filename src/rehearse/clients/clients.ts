@@ -78,6 +78,7 @@ export class Clients {
         due = this.#every === 0 ? performance.now() : due + this.#every;
       } catch (error) {
         this.errors.push({ at: began, message: messageOf(error) });
+        // Why it broke stands above; that it cannot be closed in order says nothing new.
         await connection?.end().catch(() => undefined);
         connection = undefined;
         await sleep(AGAIN_MS);

@@ -45,15 +45,18 @@ export async function startServer(
     home: join(folder, `${name}-server`),
     settings: SETTINGS,
   });
-  return {
-    url: (database) => cluster.url(database),
-    version: await versionOf(cluster.url('postgres')),
-    async end() {
-      await cluster.stop();
-      // As root, the server's files may be elsewhere.
-      await rm(cluster.folder, { recursive: true, force: true });
-    },
+  const end = async (): Promise<void> => {
+    await cluster.stop();
+    // As root, the server's files may be elsewhere.
+    await rm(cluster.folder, { recursive: true, force: true });
   };
+  try {
+    const version = await versionOf(cluster.url('postgres'));
+    return { url: (database) => cluster.url(database), version, end };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
 
 async function versionOf(url: string): Promise<string> {

@@ -48,13 +48,18 @@ export class Stage {
     addSecret(password);
     const blue = await openServer(options, 'blue');
     let green = blue;
+    let stage: Stage | undefined;
     try {
       if (options.across) green = await openServer(options, 'green');
-      const stage = new Stage(options, { blue, green }, password);
-      await stage.#prepare();
-      return stage;
+      const opened = new Stage(options, { blue, green }, password);
+      if (options.server !== undefined) await opened.#refuseOthers();
+      // From here on whatever is there of these names is the stage's own.
+      stage = opened;
+      await opened.#prepare();
+      return opened;
     } catch (error) {
-      for (const server of new Set([blue, green])) await server.end();
+      if (stage) await stage.end();
+      else for (const server of new Set([blue, green])) await server.end();
       throw error;
     }
   }
@@ -118,8 +123,7 @@ export class Stage {
   }
 
   async #prepare(): Promise<void> {
-    const { fixture, server } = this.#options;
-    if (server !== undefined) await this.#refuseOthers();
+    const { fixture } = this.#options;
     for (const side of this.sides)
       await this.#admin(
         side,
@@ -142,8 +146,10 @@ export class Stage {
   async #refuseOthers(): Promise<void> {
     const wanted = [...Object.values(this.names), TEMPLATE];
     const [taken] = (await this.#databases('blue', true)).filter((name) => wanted.includes(name));
-    if (taken !== undefined)
-      throw new RefusedError(`the server of --server holds a database ${taken}`, {
+    const roles = await this.ask('blue', 'postgres', `select 1 from pg_roles where rolname = '${CLIENT}'`);
+    const found = taken === undefined ? roles.map(() => `a role ${CLIENT}`)[0] : `a database ${taken}`;
+    if (found !== undefined)
+      throw new RefusedError(`the server of --server holds ${found}`, {
         hint: 'nothing was touched; a stage is a server for tests, and what a rehearsal that died has left there is dropped by hand',
       });
   }

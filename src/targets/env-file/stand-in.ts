@@ -39,7 +39,7 @@ async function copyOf(
   if (text === undefined)
     return {
       text: `${variable}=${url}\n`,
-      without: [`${path} is not here: a file with the one line ${variable}=… stands in`],
+      without: [`${path} cannot be read here: a file with the one line ${variable}=… stands in`],
     };
   return { text: replaceValue(text, findVariable(text, variable), url), without: [] };
 }
