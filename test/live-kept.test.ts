@@ -182,3 +182,34 @@ test(title('status says that it does not know when a server cannot be asked'), a
   t.is(code, 0);
   t.regex(out, /way back: not known, /);
 });
+
+test(title('a worker that failed, and was mended, is waited for when it is away for a moment'), async (t) => {
+  const { cutover, blue, green } = await scene(t, {
+    sql: `create table wide (id int primary key, code text constraint once unique); insert into wide values (1, 'a');`,
+    migration: 'alter table wide drop constraint once',
+    head: 'sync: logical\nexpect: { dropped: [public.wide.once], changed: [public.wide] }',
+  });
+  t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+  await server().sql(`insert into wide values (2, 'a')`, green.name);
+  const failed = async (): Promise<number> =>
+    Number(
+      (
+        await server().sql('select sum(apply_error_count) as n from pg_stat_subscription_stats', blue.name)
+      )[0]!['n'],
+    );
+  await until('it to fail several times', async () => (await failed()) >= 3);
+  await server().sql('alter table wide drop constraint once', blue.name);
+  await until(
+    'the row',
+    async () => (await server().sql('select from wide where id = 2', blue.name)).length === 1,
+  );
+  const [{ name } = { name: '' }] = await server().sql(
+    `select quote_ident(subname) as name from pg_subscription where subdbid = (select oid from pg_database where datname = '${blue.name}')`,
+  );
+  await server().sql(`alter subscription ${String(name)} disable`, blue.name);
+  const backWhileAway = cutover(['swap-back', '--yes']);
+  await sleep(5000);
+  await server().sql(`alter subscription ${String(name)} enable`, blue.name);
+  const back = await backWhileAway;
+  t.is(back.code, 0, back.err);
+});

@@ -22,7 +22,8 @@ export const sync: Step = {
     const way: Way = { from: 'blue', to: 'green' };
     const { point } = context.outputOf('clone') as LiveCopyOutput;
     await context.database.live.follow(way, livePlan(context).follow, point);
-    const ms = await catchUp(context, way);
+    // It is as old as the copy: whatever failed has failed since.
+    const ms = await catchUp(context, way, 0);
     return { output: {}, summary: `green follows blue; a change takes ${formatDuration(ms)}` };
   },
   probe: () => Promise.resolve('absent'),
@@ -32,20 +33,29 @@ export const sync: Step = {
   },
 };
 
-/** Milliseconds that a change takes, once it takes no longer than a moment. Throws StepError when nobody applies them. */
-export async function catchUp(context: StepContext, way: Way): Promise<number> {
+/**
+ * Milliseconds that a change takes, once it takes no longer than a moment. Throws StepError when nobody applies them. Failures
+ * count beyond those that there were `before`; unless given, those of now: what failed and was mended says nothing.
+ */
+export async function catchUp(context: StepContext, way: Way, before?: number): Promise<number> {
   const { live } = context.database;
   let most = 0;
   let idleSince: number | undefined;
+  let known = before;
   const started = Date.now();
   for (;;) {
     context.signal.throwIfAborted();
     const lag = await live.lag(way);
     most = Math.max(most, lag.bytes);
     context.progress(most - lag.bytes, most, 'bytes', noteOf(lag, most, Date.now() - started));
+    if (!lag.running) known ??= lag.failed;
     idleSince = lag.running ? undefined : (idleSince ?? Date.now());
     const overdue = idleSince !== undefined && Date.now() - idleSince > PATIENCE_MS;
-    if (overdue || (!lag.running && (lag.failed ?? 0) >= FAILURES) || (lag.error && lag.failed === undefined))
+    if (
+      overdue ||
+      (!lag.running && (lag.failed ?? 0) - (known ?? 0) >= FAILURES) ||
+      (lag.error && lag.failed === undefined)
+    )
       throw stopped(way, lag);
     if (lag.running && lag.bytes < NEAR_BYTES) {
       const ms = await live.beat(way, LEVEL_MS);
