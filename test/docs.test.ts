@@ -101,7 +101,9 @@ test('every relative link leads to a file, and to a heading in it', (t) => {
 test('every key of a playbook is in docs/playbook.md', (t) => {
   const any = z.unknown();
   const keys = [
-    ...keysOf(jsonSchema(definition({ blue: any, green: any, migrator: any, check: any, target: any }))),
+    ...keysOf(
+      jsonSchema(definition({ blue: any, green: any, migrator: any, check: any, target: any, baked: any })),
+    ),
     ...keysOf(jsonSchema(embedded()), 'blue.embedded.'),
   ];
   t.true(keys.includes('switch.long-transactions.wait') && keys.includes('blue.embedded.stay'));
@@ -151,7 +153,10 @@ test('every JSON block in the documentation is JSON lines', (t) => {
   }
 });
 
-for (const [sort, registry] of Object.entries(registries)) {
+const { bake, ...others } = registries;
+
+// Checks of the bake are documented with the others.
+for (const [sort, registry] of Object.entries({ ...others, checks: { ...others.checks, ...bake } })) {
   for (const [name, driver] of Object.entries(registry) as [string, Driver<unknown, never, unknown>][]) {
     test(`docs/${sort}/${name}.md names every option`, (t) => {
       t.is(driver.name, name);

@@ -43,6 +43,7 @@ const PASSING: Readonly<Record<StepKind, readonly string[]>> = {
   gate: [],
   switch: [],
   keep: [...AWAY, '55P03', '40P01', '53300'],
+  bake: [],
   hook: [],
 };
 const kinds = Object.keys(PASSING) as StepKind[];

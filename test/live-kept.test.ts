@@ -206,10 +206,10 @@ test(title('a worker that failed, and was mended, is waited for when it is away 
   const [{ name } = { name: '' }] = await server().sql(
     `select quote_ident(subname) as name from pg_subscription where subdbid = (select oid from pg_database where datname = '${blue.name}')`,
   );
-  await server().sql(`alter subscription ${String(name)} disable`, blue.name);
+  await server().sql(`alter subscription ${name} disable`, blue.name);
   const backWhileAway = cutover(['swap-back', '--yes']);
   await sleep(5000);
-  await server().sql(`alter subscription ${String(name)} enable`, blue.name);
+  await server().sql(`alter subscription ${name} enable`, blue.name);
   const back = await backWhileAway;
   t.is(back.code, 0, back.err);
 });

@@ -57,6 +57,13 @@ const registries: Registries = {
       options: z.object({ value: z.union([z.string(), z.strictObject({ min: z.number() })]) }),
     },
   },
+  bake: {
+    sql: driver('sql', {
+      query: text(),
+      on: text().prefault('green'),
+      'same-on-both': z.literal(true).optional(),
+    }),
+  },
 };
 
 const HEAD = 'version: 1\nname: shop\n';

@@ -1,5 +1,6 @@
 import type { Check, CheckOpenContext } from '../core/check.ts';
 import type { Registry } from '../core/driver.ts';
+import { activity } from './activity.ts';
 import { checksums } from './checksums.ts';
 import { command } from './command.ts';
 import { foreignKeys } from './foreign-keys.ts';
@@ -20,6 +21,14 @@ export const checks: Registry<CheckOpenContext, Check> = {
   'foreign-keys': mannered(foreignKeys),
   indexes: mannered(indexes),
   plans: mannered(plans),
+  sql: mannered(sql),
+  command: mannered(command),
+  http: mannered(http),
+};
+
+/** What can be asked of green while clients are on it. */
+export const bakeChecks: Registry<CheckOpenContext, Check> = {
+  activity: mannered(activity),
   sql: mannered(sql),
   command: mannered(command),
   http: mannered(http),

@@ -1,6 +1,7 @@
 import type { ExitCode } from '../core/errors.ts';
 import type { GateLimit } from '../core/step.ts';
 import type { RunState } from '../journal/fold.ts';
+import { settleBake } from '../run/bake.ts';
 import { resume } from '../run/recover/resume.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
@@ -43,13 +44,10 @@ export async function run(
           signal,
           stop,
         };
-        return await drive(driven, (ask) =>
-          resume(
-            reopened,
-            executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run)),
-            io.operator,
-          ),
-        );
+        return await drive(driven, async (ask) => {
+          const execution = executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run));
+          return settleBake(execution, await resume(reopened, execution, io.operator), io.operator);
+        });
       } finally {
         if (reopened.drivers.stays) io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
         await reopened.end();

@@ -1,14 +1,15 @@
 import type { ExitCode } from '../core/errors.ts';
-import { RefusedError, TimeOverError, UsageError } from '../core/errors.ts';
+import { RefusedError } from '../core/errors.ts';
 import type { Gate } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { loadPlaybook } from '../playbook/load.ts';
+import { settleBake } from '../run/bake.ts';
 import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { refusing } from '../run/refusing.ts';
+import { Deadline } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
-import { formatDuration } from '../util/units.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { screenFor } from './shared/screens.ts';
@@ -29,50 +30,17 @@ export async function run(
   const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
     const measured = await measuredBefore(options, playbook.name);
     const prepared = await prepareRun(playbook, around, true, measured);
-    let end: (() => void) | undefined;
+    let deadline: Deadline | undefined;
     try {
-      end = untilOf(options.until, prepared.plan, stop);
-      return await runPrepared(prepared, options, io, signal, stop);
+      deadline = new Deadline(options.until, prepared.plan, stop);
+      return await runPrepared({ ...prepared, deadline }, options, io, signal, stop);
     } finally {
-      end?.();
+      deadline?.end();
       if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
       await prepared.drivers.end();
     }
   };
   return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
-}
-
-/** Of a timer. */
-const LONGEST_MS = 2 ** 31 - 1;
-
-/**
- * Sees to it that the switch is over by then: when there is only as much time left as it needs, everything is put back, as
- * long as its commit point is not behind it. Throws RefusedError when there is too little from the beginning; gives what
- * ends the watching.
- */
-function untilOf(given: string | undefined, { steps, names }: Plan, stop: Stop): () => void {
-  if (given === undefined) return () => undefined;
-  const until = Date.parse(given);
-  if (Number.isNaN(until))
-    throw new UsageError(`--until ${given} is no time`, {
-      hint: 'write one such as 2026-11-22T05:30:00+01:00',
-    });
-  const closing = steps.filter(({ kind, ownership }) => ownership === 'moves' || kind === 'keep');
-  const needed = closing.reduce((sum, { estimate }) => sum + (estimate?.most ?? estimate?.ms ?? 0), 0);
-  const left = until - needed - Date.now();
-  const words = `everything has to be over by ${new Date(until).toISOString()}, and the switch needs ${formatDuration(needed)}`;
-  if (left <= 0) throw new RefusedError(`${words}: it is too late to begin`, { hint: 'nothing was touched' });
-  // Further ahead no timer reaches, and no run.
-  if (left > LONGEST_MS) return () => undefined;
-  const timer = setTimeout(
-    () =>
-      stop(
-        'The time is over',
-        new TimeOverError(words, { hint: `${names.blue} is live; run again in the next window` }),
-      ),
-    left,
-  );
-  return () => clearTimeout(timer);
 }
 
 /** A gate without a time limit, and without a terminal, would keep blue closed for as long as nobody looks. */
@@ -97,7 +65,7 @@ async function refuseStateInBlue(store: JournalStore, { server, names }: Plan): 
 }
 
 async function runPrepared(
-  { plan, drivers }: PreparedRun,
+  { plan, drivers, deadline }: PreparedRun & { readonly deadline: Deadline },
   options: RunOptions,
   io: CommandIo,
   signal: AbortSignal,
@@ -122,9 +90,11 @@ async function runPrepared(
         closed: undefined,
         outputs: new Map<string, unknown>(),
       };
-      return await drive(driven, (ask) =>
-        execute({ ...fresh, plan, drivers, journal, screen, signal, ask, guard }),
-      );
+      return await drive(driven, async (ask) => {
+        const execution = { ...fresh, plan, drivers, journal, screen, signal, ask, guard };
+        deadline.watch(execution);
+        return settleBake(execution, await execute(execution), io.operator);
+      });
     } finally {
       await journal.close();
     }

@@ -85,6 +85,25 @@ export class StuckError extends CutoverError {
   override readonly exit = EXIT.stuck;
 }
 
+/** Green is live, and was found not to be well, or nobody looked to the end. */
+export class BakeError extends CutoverError {
+  override readonly exit: ExitCode;
+  readonly findings: readonly Finding[];
+  /** What is to follow. */
+  readonly then: 'hold' | 'swap-back';
+
+  constructor(
+    message: string,
+    then: BakeError['then'],
+    details: ErrorDetails & { findings?: readonly Finding[]; exit?: ExitCode } = {},
+  ) {
+    super(message, details);
+    this.then = then;
+    this.exit = details.exit ?? EXIT.stuck;
+    this.findings = details.findings ?? [];
+  }
+}
+
 /** SIGINT or SIGTERM reached the run. */
 export class InterruptedError extends CutoverError {
   override readonly exit: ExitCode;

@@ -95,6 +95,8 @@ export type EventBody =
       readonly ms: number;
       /** What was written since the switch and stays in the copy that was live; a line each. */
       readonly leftBehind: readonly string[];
+      /** Of the run, when it swapped back by itself. */
+      readonly exit?: number;
     }
   | {
       readonly type: 'swap-back-failed';

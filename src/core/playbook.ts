@@ -64,6 +64,17 @@ export interface Gate {
   readonly otherwise: 'go' | 'stop';
 }
 
+/** What is looked at for a while when green is live. */
+export interface Bake {
+  /** Milliseconds. */
+  readonly for: number;
+  readonly every: number;
+  /** How often in a row a check may fail before the bake has failed. */
+  readonly failures: number;
+  readonly checks: readonly DriverUse[];
+  readonly onFailure: 'hold' | 'swap-back';
+}
+
 /** A shell line of the team's own around a phase of the run. */
 export interface Hook {
   readonly when: 'before' | 'after';
@@ -131,6 +142,7 @@ export interface Playbook {
   readonly gate: Gate;
   readonly hooks: readonly Hook[];
   readonly windows: readonly MaintenanceWindow[];
+  readonly bake: Bake | undefined;
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

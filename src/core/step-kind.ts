@@ -10,4 +10,5 @@ export type StepKind =
   | 'gate'
   | 'switch'
   | 'keep'
+  | 'bake'
   | 'hook';

@@ -4,7 +4,7 @@ import type { Facts } from './facts.ts';
 import type { EventBody } from './event.ts';
 import type { Migrator } from './migrator.ts';
 import type { Plan, PlannedStep } from './plan.ts';
-import type { Gate } from './playbook.ts';
+import type { Bake, Gate } from './playbook.ts';
 import type { StepKind } from './step-kind.ts';
 import type { Side } from './side.ts';
 import type { Target } from './target.ts';
@@ -17,6 +17,8 @@ export interface StepContext {
   readonly database: Database;
   readonly migrators: readonly Migrator[];
   readonly checks: readonly { readonly name: string; readonly check: Check }[];
+  /** Of the bake. */
+  readonly bake: readonly { readonly name: string; readonly check: Check }[];
   readonly targets: readonly { readonly name: string; readonly target: Target }[];
   /** Environment for child processes. */
   readonly env: Readonly<Record<string, string>>;
@@ -44,6 +46,9 @@ export interface StepContext {
 
 /** How long an answer is waited for; the input of a gate's step. */
 export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise'>;
+
+/** The input of a bake's step. */
+export type BakeInput = Omit<Bake, 'checks'>;
 
 export interface StepResult {
   /** Plain JSON; stored in the journal. */

@@ -19,7 +19,13 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
     case 'swap-back-finished':
       require(state, event, ['swapping back']);
       if (state.live !== state.heading) throw illegal(state, event);
-      return { ...state, phase: atRest(state.live), endedAt: event.at, leftBehind: event.leftBehind };
+      return {
+        ...state,
+        phase: atRest(state.live),
+        endedAt: event.at,
+        leftBehind: event.leftBehind,
+        exit: event.exit ?? state.exit,
+      };
     case 'swap-back-failed':
       require(state, event, ['swapping back']);
       // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.

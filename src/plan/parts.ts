@@ -24,6 +24,8 @@ export interface PlanParts {
     readonly files: readonly MigrationFile[];
   }[];
   readonly checks: readonly { readonly use: DriverUse; readonly does: readonly string[] }[];
+  /** Checks of the bake. */
+  readonly bakes: readonly { readonly use: DriverUse; readonly does: readonly string[] }[];
   readonly targets: readonly {
     readonly use: DriverUse;
     readonly does: readonly string[];

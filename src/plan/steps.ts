@@ -1,8 +1,8 @@
 import type { Estimate } from '../util/units.ts';
 import type { LivePlan, PlannedStep } from '../core/plan.ts';
-import type { Gate, Playbook } from '../core/playbook.ts';
-import type { GateLimit } from '../core/step.ts';
-import { formatDuration } from '../util/units.ts';
+import type { Bake, Gate, Playbook } from '../core/playbook.ts';
+import type { BakeInput, GateLimit } from '../core/step.ts';
+import { formatDuration, plural } from '../util/units.ts';
 import type { PlanParts } from './parts.ts';
 
 const NOTHING = 'nothing to undo';
@@ -25,6 +25,7 @@ export function stepsOf(playbook: Playbook, parts: PlanParts): PlannedStep[] {
     ...(playbook.gate.mode === 'ask' ? [gateStep(playbook.gate)] : []),
     switchStep(parts),
     keepStep(parts),
+    ...(playbook.bake ? [bakeStep(playbook.bake, parts)] : []),
   ];
 }
 
@@ -58,6 +59,26 @@ const keepStep = ({ names, live }: PlanParts): PlannedStep =>
         ['asks the server and every target whether all is as it should be'],
         NOTHING,
       );
+
+function bakeStep(bake: Bake, { bakes, names, live }: PlanParts): PlannedStep {
+  const { checks: _checks, ...rest } = bake;
+  const input: BakeInput = rest;
+  const back = `swaps back to ${names.blue} by itself${live ? '' : ', unless something was written since the switch'}`;
+  const { every, failures, onFailure } = bake;
+  return step(
+    'bake',
+    'bake',
+    `Look after ${names.green} for ${formatDuration(bake.for)}`,
+    [
+      ...bakes.flatMap(({ use, does }) => does.map((line) => `${use.driver}: ${line}`)),
+      `every ${formatDuration(every)}; a check that fails ${plural(failures, 'time')} in a row ${
+        onFailure === 'hold' ? 'ends the run with green live, and exit code 7' : back
+      }`,
+    ],
+    NOTHING,
+    { input, estimate: { ms: bake.for, basis: 'as the playbook says' } },
+  );
+}
 
 const publishStep = ({ follows, names }: PlanParts): PlannedStep =>
   step(

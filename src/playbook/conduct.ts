@@ -27,6 +27,7 @@ export const PHASES = [
   'gate',
   'switch',
   'keep',
+  'bake',
 ] as const;
 
 const phase = (when: string) =>
@@ -90,3 +91,30 @@ export const conduct = () => ({
     .prefault({})
     .describe('How long what is waited for may take.'),
 });
+
+/** What is looked at when green is live. */
+export const bake = (check: z.ZodType) =>
+  z
+    .strictObject({
+      for: limit().describe('How long green is looked after when it is live.'),
+      every: duration()
+        .refine((ms) => ms >= 500 && ms <= 3_600_000, { error: 'must be at least 500ms, and at most 1h' })
+        .prefault('10s')
+        .describe('How long it is between two looks.'),
+      failures: z
+        .int()
+        .min(1)
+        .max(100)
+        .prefault(3)
+        .describe('How often in a row a check may fail until the bake has failed.'),
+      checks: z
+        .array(check)
+        .min(1, { error: 'must name at least one check: what shows that green is well?' })
+        .describe('What is looked at on green.'),
+      'on-failure': z
+        .enum(['hold', 'swap-back'])
+        .prefault('hold')
+        .describe('hold: green stays live, and a person looks; swap-back: blue becomes live again.'),
+    })
+    .optional()
+    .describe('What is looked at for a while after the switch, and what follows when it is not well.');

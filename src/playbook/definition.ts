@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
-import { conduct, limit } from './conduct.ts';
+import { bake, conduct, limit } from './conduct.ts';
 import { windows } from './window.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
@@ -10,6 +10,8 @@ export interface Registries {
   readonly targets: Registry<never, unknown>;
   readonly migrators: Registry<never, unknown>;
   readonly checks: Registry<never, unknown>;
+  /** Checks of the bake. */
+  readonly bake: Registry<never, unknown>;
 }
 
 /** The parts that are validated by hand, entry by entry; the JSON Schema describes them in full. */
@@ -19,6 +21,7 @@ export interface Slots {
   readonly migrator: z.ZodType;
   readonly check: z.ZodType;
   readonly target: z.ZodType;
+  readonly baked: z.ZodType;
 }
 
 export const VERIFY_BY_DEFAULT = ['schema', 'row-counts', 'checksums', 'sequences'] as const;
@@ -118,7 +121,7 @@ export const embedded = () =>
   });
 
 /** Every key of a playbook, in the order in which people write them. */
-export const definition = ({ blue, green, migrator, check, target }: Slots) =>
+export const definition = ({ blue, green, migrator, check, target, baked }: Slots) =>
   z.strictObject({
     version: z
       .literal(1, { error: missing('version: 1', 'must be 1, the only version of playbooks so far') })
@@ -174,4 +177,5 @@ export const definition = ({ blue, green, migrator, check, target }: Slots) =>
     ...conduct(),
     window: windows(),
     switch: switchover(target),
+    bake: bake(baked),
   });

@@ -14,6 +14,7 @@ interface Written {
 /** Why a phase is not part of a run. */
 const WHY: Partial<Record<Hook['phase'], string>> = {
   gate: 'the gate is open, and nobody is asked',
+  bake: 'green is not looked after',
   fence: 'with sync, blue is fenced in the switch itself',
   publish: 'nothing follows blue, since sync is none',
   sync: 'nothing follows blue, since sync is none',

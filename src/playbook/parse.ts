@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { DriverUse } from '../core/driver.ts';
-import type { Gate, Hook, Playbook, Sync } from '../core/playbook.ts';
+import type { Hook, Playbook } from '../core/playbook.ts';
+import { readBake, readBakeChecks } from './bake.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { readGreen } from './green.ts';
 import { readClone, readSwitch, readSync } from './sync.ts';
@@ -56,23 +57,8 @@ function readPlaybook(
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
   const targets = at(root, ['switch', 'targets']);
-  const byHand = [
-    at(root, ['blue']),
-    at(root, ['green']),
-    at(root, ['migrate']),
-    at(root, ['verify']),
-    targets,
-  ];
-  const slot = z.unknown();
-  const basics = validate(
-    definition({ blue: slot.optional(), green: slot.optional(), migrator: slot, check: slot, target: slot }),
-    root,
-    [],
-    reading,
-    {
-      verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
-    },
-  );
+  const baked = at(root, ['bake', 'checks']);
+  const basics = readBasics(root, [targets, baked], reading);
   const blue = readBlue(root, folder, reading, readFixture);
   const list = (noun: string, registry: DriverList['registry']): DriverList => ({
     noun,
@@ -85,6 +71,7 @@ function readPlaybook(
     migrate: readUses(at(root, ['migrate']), ['migrate'], list('migrator', registries.migrators)),
     verify: readUses(at(root, ['verify']), ['verify'], checks) ?? defaultChecks(beginning(root), checks),
     targets: readUses(targets, ['switch', 'targets'], list('target', registries.targets)),
+    bake: readBakeChecks(baked, list('check', registries.bake)),
   };
   const green = readGreen(root, reading);
   if (!basics || !blue || !green) return undefined;
@@ -97,7 +84,8 @@ function readPlaybook(
     refuse(['green'], "is blue's own database; the copy needs a name of its own");
   const gate = readGate(basics.gate);
   const { connect, lock, statement, ...steps } = basics.limits;
-  const missing = missingPhases(sync, gate, uses.migrate?.length === 0);
+  const bake = readBake(basics.bake, uses.bake);
+  const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,
     name,
@@ -114,16 +102,37 @@ function readPlaybook(
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
     windows: readWindows(basics.window),
+    bake,
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
   };
 }
 
+/** Everything but the entries of lists, which are read by hand; `besides` are two of those. */
+function readBasics(root: MapTree, besides: readonly (Tree | undefined)[], reading: Reading) {
+  const byHand = [...['blue', 'green', 'migrate', 'verify'].map((key) => at(root, [key])), ...besides];
+  const slot = z.unknown();
+  const none = slot.optional();
+  return validate(
+    definition({ blue: none, green: none, migrator: slot, check: slot, target: slot, baked: slot }),
+    root,
+    [],
+    reading,
+    {
+      verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
+    },
+  );
+}
+
 /** Phases that a run of this playbook does not have. */
-function missingPhases(sync: Sync, gate: Gate, nothingToMigrate: boolean): ReadonlySet<Hook['phase']> {
+function missingPhases(
+  { sync, gate, bake }: Pick<Playbook, 'sync' | 'gate' | 'bake'>,
+  nothingToMigrate: boolean,
+): ReadonlySet<Hook['phase']> {
   const missing = new Set<Hook['phase']>(sync.method === 'logical' ? ['fence'] : ['publish', 'sync']);
   if (gate.mode === 'open') missing.add('gate');
+  if (!bake) missing.add('bake');
   if (nothingToMigrate) missing.add('migrate');
   return missing;
 }

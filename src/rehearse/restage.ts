@@ -2,6 +2,7 @@ import { parse, stringify } from 'yaml';
 import { UsageError } from '../core/errors.ts';
 import type { DriverUse } from '../core/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
+import { formatDuration } from '../util/units.ts';
 import { maskReferences, unmaskReferences } from '../playbook/values/interpolate.ts';
 
 type Raw = Readonly<Record<string, unknown>>;
@@ -52,13 +53,11 @@ export function restage(
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  const { hooks: _hooks, verify, migrate, ...rest } = raw;
+  const { hooks: _hooks, verify, migrate, bake, ...rest } = raw;
   const { blue, green, targets } = replaced;
-  const checks = entries(verify);
-  if (checks && checks.length !== playbook.verify.length)
-    throw new UsageError('the checks of this playbook cannot be put on the stage', { where: playbook.file });
-  const kept = checks?.filter((_, index) => !OUTSIDE.has(playbook.verify[index]!.driver));
-  const keptUses = playbook.verify.filter(({ driver }) => !OUTSIDE.has(driver));
+  const pathsOf = (name: string): readonly string[] => replaced.paths('checks', name);
+  const kept = checksFor(entries(verify), playbook.verify, playbook, pathsOf);
+  const baked = bakeFor(bake as Raw | undefined, playbook, pathsOf);
   const staged = {
     ...rest,
     blue,
@@ -71,11 +70,8 @@ export function restage(
         ),
       ),
     ],
-    ...(kept && {
-      verify: kept.map((entry, index) =>
-        absolute(entry, keptUses[index]!, playbook.folder, (name) => replaced.paths('checks', name)),
-      ),
-    }),
+    ...(kept && { verify: kept }),
+    ...(baked && { bake: baked }),
     switch: {
       ...(raw['switch'] as Raw),
       targets: targets.map(({ driver, options }) => ({ [driver]: options })),
@@ -85,12 +81,54 @@ export function restage(
     text: stringify(staged, { lineWidth: 0 }),
     without: [
       ...playbook.hooks.map(({ when, phase, run }) => `the hook ${when} ${phase}: ${firstLine(run)}`),
-      ...playbook.verify.flatMap(({ driver, options }) =>
+      ...[...playbook.verify, ...(playbook.bake?.checks ?? [])].flatMap(({ driver, options }) =>
         OUTSIDE.has(driver) ? [`the check ${driver}: ${JSON.stringify(options['url'])}`] : [],
       ),
+      ...bakeWords(playbook.bake, baked !== undefined),
     ],
   };
 }
+
+/** Checks without those that ask something outside; undefined when the playbook names none. */
+function checksFor(
+  written: readonly unknown[] | undefined,
+  uses: readonly DriverUse[],
+  { file, folder }: Playbook,
+  pathsOf: (driver: string) => readonly string[],
+): unknown[] | undefined {
+  if (!written) return undefined;
+  if (written.length !== uses.length)
+    throw new UsageError('the checks of this playbook cannot be put on the stage', { where: file });
+  return written.flatMap((entry, index) => {
+    const use = uses[index]!;
+    return OUTSIDE.has(use.driver) ? [] : [absolute(entry, use, folder, pathsOf)];
+  });
+}
+
+/** How long a bake is on the stage: nobody waits for hours in a rehearsal. */
+const BAKE = { for: '2s', every: '500ms' };
+
+/** The bake, made short; undefined when none of its checks can be made on the stage. */
+function bakeFor(
+  written: Raw | undefined,
+  playbook: Playbook,
+  pathsOf: (driver: string) => readonly string[],
+): Raw | undefined {
+  const checks = checksFor(entries(written?.['checks']), playbook.bake?.checks ?? [], playbook, pathsOf);
+  // Clients of the stage are none of the application's: what they do says nothing about it.
+  const kept = checks?.filter((entry) => !Object.hasOwn(entry as Raw, 'activity'));
+  return kept && kept.length > 0 ? { ...written, ...BAKE, checks: kept } : undefined;
+}
+
+const bakeWords = (bake: Playbook['bake'], baked: boolean): string[] => {
+  if (!bake) return [];
+  const activity = bake.checks.some(({ driver }) => driver === 'activity') ? ['the check activity'] : [];
+  const length = formatDuration(bake.for);
+  return [
+    ...activity,
+    baked ? `the length of the bake: ${BAKE.for} instead of ${length}` : `the bake of ${length}`,
+  ];
+};
 
 const entries = (list: unknown): unknown[] | undefined => (Array.isArray(list) ? list : undefined);
 

@@ -1,4 +1,4 @@
-import type { Plan, PlannedStep } from '../core/plan.ts';
+import type { LivePlan, Plan, PlannedStep } from '../core/plan.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
 import { formatBytes, formatCount, formatDuration, plural, type Estimate } from '../util/units.ts';
@@ -10,7 +10,7 @@ export function planText(plan: Plan, style: Style): string {
   const lines = [
     `${style.bold(`Plan of ${plan.name}`)}  ${style.dim(plan.playbook.file)}`,
     `  blue   ${names.blue}: ${plural(blue.tables, 'table')}, about ${formatCount(blue.estimatedRows)} rows, ${formatBytes(blue.bytes)}, PostgreSQL ${plan.server.version}`,
-    `  green  ${names.green}: a copy on the same server`,
+    `  green  ${names.green}: a copy on ${plan.live?.green === undefined ? 'the same' : 'another'} server`,
     '',
     downtime(plan),
     '',
@@ -25,11 +25,25 @@ export function planText(plan: Plan, style: Style): string {
 }
 
 function downtime(plan: Plan): string {
-  const closed = plan.steps.filter(({ kind }) => kind !== 'preflight' && kind !== 'keep');
+  if (plan.live) return liveTime(plan, plan.live);
+  const closed = plan.steps.filter(({ kind }) => !['preflight', 'keep', 'bake'].includes(kind));
   const total = closed.reduce((sum, { estimate }) => sum + (estimate?.ms ?? 0), 0);
   return (
     `  Blue is not followed while it is copied (sync: none). From the fence to the switch nobody can read or write\n` +
     `  ${plan.names.blue}: about ${formatDuration(total)}, and as long as the migrations and your answer at the gate take.`
+  );
+}
+
+/** Clients go on all the time, but for these moments. */
+function liveTime({ names, steps }: Plan, { pause, clone }: LivePlan): string {
+  const held = steps.find(({ ownership }) => ownership === 'moves')?.estimate?.ms ?? 0;
+  const copying =
+    clone.method === 'template'
+      ? `\n  While the copy is made they are held, or disconnected where nobody can hold them: about ${formatDuration(clone.estimateMs)}, at most ${formatDuration(clone.pause)}.`
+      : '';
+  return (
+    `  Clients go on reading and writing ${names.blue}, and ${names.green} follows (sync: logical). In the switch they are held for\n` +
+    `  about ${formatDuration(held)}, at most ${formatDuration(pause.budget)}; no write is refused or lost.${copying}`
   );
 }
 

@@ -61,6 +61,7 @@ async function planRun(
       run,
       migrate: playbook.migrate,
       verify: playbook.verify,
+      bake: playbook.bake?.checks ?? [],
       targets: playbook.switch.targets,
       folder: playbook.folder,
       names,
@@ -86,6 +87,10 @@ async function planRun(
     close: { blue: database.planClose(names.blue), green: database.planClose(names.green) },
     migrators: await planMigrators(playbook, drivers, facts),
     checks: playbook.verify.map((use, index) => ({ use, does: drivers.checks[index]!.check.describe() })),
+    bakes: (playbook.bake?.checks ?? []).map((use, index) => ({
+      use,
+      does: drivers.bake[index]!.check.describe(),
+    })),
     targets: playbook.switch.targets.map((use, index) => ({
       use,
       ...drivers.targets[index]!.target.describe(),

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checks as checkRegistry } from '../checks/registry.ts';
+import { bakeChecks, checks as checkRegistry } from '../checks/registry.ts';
 import type { Check } from '../core/check.ts';
 import type { Database } from '../core/database.ts';
 import type { DriverUse, Registry, Resolve } from '../core/driver.ts';
@@ -30,6 +30,8 @@ export interface Drivers {
   readonly database: Database;
   readonly migrators: readonly Migrator[];
   readonly checks: readonly { name: string; check: Check }[];
+  /** Of the bake. */
+  readonly bake: readonly { name: string; check: Check }[];
   readonly targets: readonly { name: string; target: Target }[];
   readonly env: Readonly<Record<string, string>>;
   /** A word about what stays running, for the end of the output. */
@@ -77,6 +79,7 @@ export async function openServer(
 }
 
 type DriverPlan = Pick<Plan, 'run' | 'migrate' | 'verify' | 'targets' | 'renames' | 'names'> & {
+  readonly bake?: Plan['bake'];
   readonly folder: string;
 };
 
@@ -103,6 +106,10 @@ export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surrou
     env,
     migrators: plan.migrate.map((use) => openDriver(migratorRegistry, use, general)),
     checks: plan.verify.map((use) => ({ name: use.driver, check: openDriver(checkRegistry, use, general) })),
+    bake: (plan.bake ?? []).map((use) => ({
+      name: use.driver,
+      check: openDriver(bakeChecks, use, general),
+    })),
     targets,
     async end() {
       for (const { target } of targets) await target.end?.();

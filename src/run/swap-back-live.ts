@@ -1,5 +1,5 @@
 import { other, type Side } from '../core/side.ts';
-import { NotPutBack, RefusedError, StuckError } from '../core/errors.ts';
+import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../core/errors.ts';
 import type { Way, WayBack } from '../core/live.ts';
 import type { StepContext } from '../core/step.ts';
 import { releaseClients } from '../steps/shared/clients.ts';
@@ -16,6 +16,7 @@ export interface LiveSwapBackOptions {
   readonly acceptDataLoss: boolean;
   /** The side that is to be live. */
   readonly to: Side;
+  readonly exit?: ExitCode;
   confirm(leftBehind: readonly string[]): Promise<boolean>;
 }
 
@@ -54,7 +55,12 @@ export async function swapBackLive(
     await context.record({ type: 'swap-back-counted', leftBehind });
     const { ms } = await swapLive(context, way.from);
     await context.database.live.settle(way);
-    await context.record({ type: 'swap-back-finished', ms: Math.round(ms), leftBehind });
+    await context.record({
+      type: 'swap-back-finished',
+      ms: Math.round(ms),
+      leftBehind,
+      ...(options.exit === undefined ? {} : { exit: options.exit }),
+    });
     return { ms, leftBehind };
   } catch (error) {
     const broken = error instanceof StuckError || error instanceof NotPutBack;

@@ -1,5 +1,5 @@
 import type { Baseline, WriteReport } from '../core/database.ts';
-import { RefusedError, StepError, StuckError } from '../core/errors.ts';
+import { RefusedError, StepError, StuckError, type ExitCode } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { PlannedStep } from '../core/plan.ts';
 import type { StepContext } from '../core/step.ts';
@@ -19,6 +19,8 @@ export interface SwapBackOptions {
   readonly acceptDataLoss: boolean;
   /** The side that is to be live: blue, but for a run that follows and is switched once more. */
   readonly to: Side;
+  /** Of the run, when it swaps back by itself. */
+  readonly exit?: ExitCode;
   /** Says what would be lost, and asks; false calls it off. */
   confirm(leftBehind: readonly string[]): Promise<boolean>;
 }
@@ -45,7 +47,7 @@ const STEP: PlannedStep = {
  * stay in the copy that was live, which is kept closed until it is retired.
  */
 export async function swapBack(
-  reopened: Reopened,
+  reopened: Pick<Reopened, 'state'>,
   execution: Execution,
   options: SwapBackOptions,
 ): Promise<SwappedBack> {
@@ -76,7 +78,12 @@ export async function swapBack(
   });
   try {
     const { ms, leftBehind: final } = await move(context, baseline, options.acceptDataLoss);
-    await context.record({ type: 'swap-back-finished', ms: Math.round(ms), leftBehind: final });
+    await context.record({
+      type: 'swap-back-finished',
+      ms: Math.round(ms),
+      leftBehind: final,
+      ...(options.exit === undefined ? {} : { exit: options.exit }),
+    });
     return { ms, leftBehind: final };
   } catch (error) {
     const settled = await reopenGreen(context, execution, error);
@@ -152,7 +159,7 @@ async function assertPlaces(context: StepContext): Promise<void> {
   }
 }
 
-function baselineOf(reopened: Reopened): Baseline {
+function baselineOf(reopened: Pick<Reopened, 'state'>): Baseline {
   const output = reopened.state.steps['verify']?.output as VerifyOutput | undefined;
   if (!output) throw new RefusedError('the journal has no record of where green stood at the switch');
   return output.baseline;

@@ -1,5 +1,6 @@
 import type { StepKind } from '../core/step-kind.ts';
 import type { Step } from '../core/step.ts';
+import { bake } from './bake.ts';
 import { clone } from './clone.ts';
 import { fence } from './fence.ts';
 import { gate } from './gate.ts';
@@ -24,5 +25,6 @@ export const steps: Readonly<Record<StepKind, Step>> = {
   gate,
   switch: switchStep,
   keep,
+  bake,
   hook,
 };

@@ -1,4 +1,4 @@
-import { DifferencesError, EXIT, RefusedError } from '../../core/errors.ts';
+import { BakeError, DifferencesError, EXIT, RefusedError } from '../../core/errors.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import { attempt } from './attempt.ts';
 import { recordOf } from './error-record.ts';
@@ -53,7 +53,9 @@ async function runStep(execution: Execution, step: PlannedStep): Promise<void> {
     });
   } catch (error) {
     const findings =
-      error instanceof DifferencesError || error instanceof RefusedError ? error.findings : undefined;
+      error instanceof DifferencesError || error instanceof RefusedError || error instanceof BakeError
+        ? error.findings
+        : undefined;
     await record({
       type: 'step-failed',
       step: step.id,

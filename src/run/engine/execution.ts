@@ -98,6 +98,7 @@ export function contextOf(
     database: drivers.database,
     migrators: drivers.migrators,
     checks: drivers.checks,
+    bake: drivers.bake,
     targets: drivers.targets,
     env: drivers.env,
     signal,

@@ -1,4 +1,5 @@
 import {
+  BakeError,
   CutoverError,
   DifferencesError,
   EXIT,
@@ -28,6 +29,9 @@ export async function settle(
   error: unknown,
   started: readonly PlannedStep[],
 ): Promise<Result> {
+  // Green is live, and stays so for now: nothing is half-way.
+  if (error instanceof BakeError)
+    return finish(execution, { outcome: 'completed', exit: error.exit, error, undone: [] });
   if (error instanceof StuckError || (execution.live === 'green' && !(await isBack(execution)))) {
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }

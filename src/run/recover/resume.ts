@@ -1,5 +1,6 @@
-import { EXIT, StuckError } from '../../core/errors.ts';
+import { BakeError, EXIT, StuckError } from '../../core/errors.ts';
 import type { PlannedStep } from '../../core/plan.ts';
+import type { BakeInput } from '../../core/step.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { putBack } from '../../steps/shared/swap.ts';
 import { contextOf, recorder, type Execution } from '../engine/execution.ts';
@@ -10,6 +11,13 @@ import { begunSteps, type Reopened } from '../reopen.ts';
 import { abort } from './abort.ts';
 import { lookAtSwitch } from './half-switch.ts';
 import { whereToGoOn } from './where.ts';
+
+/** The bake had failed, and what was to follow did not. */
+function bakeAgain(execution: Execution, state: RunState, step: PlannedStep): Promise<Result> {
+  const { message, hint } = state.steps[step.id]!.error!;
+  const error = new BakeError(message, (step.input as BakeInput).onFailure, { hint });
+  return finish(execution, { outcome: 'completed', exit: error.exit, error, undone: [] });
+}
 
 interface Start {
   /** Undefined when nothing is left to execute. */
@@ -26,6 +34,7 @@ export async function resume(reopened: Reopened, execution: Execution, operator:
   const { state } = reopened;
   const begun = begunSteps(state);
   const failed = state.plan.steps.find(({ id }) => state.steps[id]!.phase === 'failed');
+  if (failed?.kind === 'bake') return bakeAgain(execution, state, failed);
   if (state.phase !== 'running' || failed) {
     return abort(reopened, execution);
   }
