@@ -67,6 +67,7 @@ test('a playbook that fails on purpose: what failed is told, blue is as it was, 
         ['clone', 'verify', 'switch', 'swap back', 'switch once more'],
       );
       t.true(without.some((line) => line.startsWith('PgBouncer runs on the stage')));
+      t.true(without.includes('the length of the bake: 2s instead of 10 min 00 s'), without.join('\n'));
     }
     t.deepEqual(...(verdicts.map(said) as [string[], string[]]));
   },
