@@ -9,14 +9,15 @@ const test = ava.serial;
 
 test('accidents: killed, cut off and tampered with, and every promise holds', async (t) => {
   const work = await workplace(t);
-  const faults = 'kill@clone,kill@switch,cut@preflight,cut@fence,cut@switch,tamper';
+  const faults = 'kill@clone,kill@switch,cut@preflight,cut@fence,cut@switch,crash@switch,tamper,migration';
   const outcome = await work.cutover(['rehearse', playbook('quickstart.yml'), '--faults', faults, '--json']);
   const { findings } = assertKept(t, outcome, CLOSED);
   const of = (check: string): string => findings.find((one) => one.check === check)!.message;
   t.regex(of('kill@clone'), /^it was resumed .*none lost, none doubled; .*nothing of any run is left/);
   t.regex(of('kill@switch'), /^it was resumed/);
-  for (const step of ['preflight', 'fence', 'switch'])
-    t.regex(of(`cut@${step}`), /^(?:everything was put back|the run came through) /);
+  for (const fault of ['cut@preflight', 'cut@fence', 'cut@switch', 'crash@switch'])
+    t.regex(of(fault), /^(?:everything was put back|the run came through) /);
+  t.regex(of('migration'), /^the run stopped at it, and everything was put back .*none lost/);
   t.regex(of('tamper'), /^the verification saw it, and everything was put back/);
 });
 
@@ -25,7 +26,7 @@ test('accidents: killed, cut off and tampered with, and every promise holds', as
   async (t) => {
     const work = await workplace(t);
     const words = ['rehearse', playbook('live-pgbouncer.yml'), '--fixture', fixture('orders'), '--json'];
-    const faults = 'kill@clone,kill@switch,cut@switch,cut@keep';
+    const faults = 'kill@clone,kill@switch,kill@bake,cut@switch,cut@keep,crash@keep';
     assertKept(t, await work.cutover([...words, '--faults', faults]), LIVE);
   },
 );

@@ -230,6 +230,11 @@ test('what is wrong on the command line is told', async (t) => {
   const wrong = [
     [[playbook('live-pgbouncer.yml')], 2, /there is nothing to rehearse on[^]*--fixture DIR/],
     [[playbook('nowhere.yml'), ...orders], 2, /nowhere\.yml/],
+    [
+      [playbook('quickstart.yml'), '--server', 'postgresql://localhost/x', '--faults', 'crash@switch'],
+      2,
+      /the server of --server is not to crash/,
+    ],
     [[playbook('quickstart.yml'), '--fixture', tmpdir()], 4, /the fixture cannot be read/],
     [[playbook('quickstart.yml'), '--clients', '0'], 2, /--clients 0/],
     [[playbook('quickstart.yml'), '--rate', 'many'], 2, /--rate many/],

@@ -209,7 +209,8 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--rate <count>', description: 'transactions of all of them in a second (default: 200)' },
       {
         flags: '--faults [names]',
-        description: 'perform it with accidents, besides: kill, cut, tamper; at one step: kill@clone',
+        description:
+          'perform it with accidents, besides: kill, cut, crash, tamper, migration; at one step: kill@clone',
       },
       json,
       junit,

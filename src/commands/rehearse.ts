@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
-import { readFaults } from '../rehearse/faults.ts';
+import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults.ts';
 import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
@@ -54,7 +54,10 @@ export async function run(
         faults:
           options.faults === undefined
             ? []
-            : readFaults(options.faults === true ? 'kill,cut,tamper' : options.faults),
+            : faultsFor(
+                options.faults === true ? 'kill,cut,tamper,migration' : options.faults,
+                options.server,
+              ),
         env: around.env,
         self: process.argv[1]!,
         tools: around.tools,
@@ -74,6 +77,15 @@ export async function run(
   if (options.json) io.out(rehearsalJson(rehearsal));
   else io.out(`\n${rehearsalText(rehearsal, io.outStyle)}`);
   return exitOf(rehearsal);
+}
+
+function faultsFor(given: string, server: string | undefined): FaultWish[] {
+  const wishes = readFaults(given);
+  if (server !== undefined && needsOwnServers(wishes))
+    throw new UsageError('--faults names crash, and the server of --server is not to crash', {
+      hint: 'leave --server out, or crash',
+    });
+  return wishes;
 }
 
 const CODES = new Set<number>(Object.values(EXIT));

@@ -4,11 +4,14 @@ import type { Event } from '../core/event.ts';
 import type { RunState } from '../journal/fold.ts';
 import { formatDuration } from '../util/units.ts';
 import type { Stage } from './stage/stage.ts';
-import { keptDatabase, type Take } from './take.ts';
+import { keptDatabase, type Planted, type Take } from './take.ts';
 import type { Told } from './tool.ts';
 
-const KINDS = ['kill', 'cut', 'tamper'] as const;
+const KINDS = ['kill', 'cut', 'crash', 'tamper', 'migration'] as const;
 type Kind = (typeof KINDS)[number];
+
+/** Those that are planted before the run, and belong to no step. */
+const PLANTED: readonly Kind[] = ['tamper', 'migration'];
 
 /** Something that goes wrong at the beginning of a step. */
 export interface Fault {
@@ -16,6 +19,10 @@ export interface Fault {
   /** Undefined for what belongs to no step. */
   readonly step: string | undefined;
 }
+
+/** What a fault puts among the migrations. */
+export const plantedBy = ({ kind }: Fault): Planted | undefined =>
+  kind === 'tamper' || kind === 'migration' ? kind : undefined;
 
 /** A kind at every step where it makes sense, or at one: `kill`, `cut@switch`. */
 export interface FaultWish {
@@ -27,7 +34,7 @@ export function readFaults(text: string): FaultWish[] {
   return text.split(',').map((each) => {
     const [name, step] = each.trim().split('@');
     const kind = KINDS.find((one) => one === name);
-    if (!kind || (kind === 'tamper' && step !== undefined))
+    if (!kind || (PLANTED.includes(kind) && step !== undefined))
       throw new UsageError(`--faults names ${each.trim()}, which is none`, {
         hint: `there are ${KINDS.join(', ')}; at one step: kill@clone`,
       });
@@ -43,8 +50,8 @@ export function faultsOf(wishes: readonly FaultWish[], steps: readonly string[])
         hint: `its steps are ${steps.join(', ')}`,
       });
     if (step !== undefined) return [{ kind, step }];
-    // It is done before the first migration, and once is enough.
-    if (kind === 'tamper') return [{ kind, step: undefined }];
+    // Once is enough.
+    if (PLANTED.includes(kind)) return [{ kind, step: undefined }];
     return steps.map((each) => ({ kind, step: each }));
   });
 }
@@ -83,17 +90,23 @@ export async function strike(
     const state = (await take.runs()).at(-1);
     return { told, state, happened, as: 'it was resumed', well: told.code === 0 };
   }
-  if (kind === 'tamper') {
+  if (kind === 'tamper' || kind === 'migration') {
     const told = await tool.call(words, fence);
     const state = (await take.runs()).at(-1);
-    const as = 'the verification saw it, and everything was put back';
-    return { told, state, happened: true, as, well: told.code === 5 };
+    const [by, code] = kind === 'tamper' ? ['the verification saw it', 5] : ['the run stopped at it', 4];
+    return {
+      told,
+      state,
+      happened: true,
+      as: `${by}, and everything was put back`,
+      well: told.code === code,
+    };
   }
   let struck = Promise.resolve(0);
   const told = await tool.call(words, (event) => {
     fence(event);
     if (!begins(event, step)) return;
-    struck = cut(stage);
+    struck = kind === 'crash' ? crash(stage) : cut(stage);
     // Told below, when the command has ended.
     struck.catch(() => undefined);
   });
@@ -117,6 +130,25 @@ async function cut(stage: Stage): Promise<number> {
     count += ended.length;
   }
   return count;
+}
+
+/** Servers that are started for it: elsewhere a crash would be everybody's. */
+export const needsOwnServers = (wishes: readonly FaultWish[]): boolean =>
+  wishes.some(({ kind }) => kind === 'crash');
+
+/** Kills a process of every server, which throws out everybody and recovers; gives how many. */
+async function crash(stage: Stage): Promise<number> {
+  const pids: number[] = [];
+  for (const side of stage.sides) {
+    const [one] = await stage.ask<{ pid: number }>(
+      side,
+      'postgres',
+      `select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1`,
+    );
+    if (one) pids.push(one.pid);
+  }
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  return pids.length;
 }
 
 /** As `--faults` names it. */
@@ -149,6 +181,7 @@ export function faultFinding(
 function messageFor(kind: Kind, well: boolean, { words, code }: Told, broken: readonly Finding[]): string {
   if (well) return `not every promise held: ${broken.map((one) => one.check).join(', ')}`;
   if (kind === 'tamper' && code === 0) return 'no check saw the row that nobody wrote on blue';
+  if (kind === 'migration' && code === 0) return 'the migration that fails came through';
   return `cutover ${words.join(' ')} ended with ${code ?? 'a signal'}`;
 }
 

@@ -5,7 +5,16 @@ import type { RunState } from '../journal/fold.ts';
 import type { Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';
 import type { Answered, ClientError } from './clients/clients.ts';
-import { faultFinding, faultsOf, nameOf, strike, tidy, type Fault, type FaultWish } from './faults.ts';
+import {
+  faultFinding,
+  faultsOf,
+  nameOf,
+  plantedBy,
+  strike,
+  tidy,
+  type Fault,
+  type FaultWish,
+} from './faults.ts';
 import { deviations, measureRun } from './measure.ts';
 import { read, type Read, type Reading } from './read.ts';
 import { onStage, type Setting } from './setting.ts';
@@ -67,7 +76,7 @@ export async function rehearse(rehearsing: Rehearsing): Promise<Rehearsal> {
     for (const fault of faults) {
       progress(`once more, with ${nameOf(fault)}`);
       const finding = await performFault(
-        await open(nameOf(fault), fault.kind === 'tamper'),
+        await open(nameOf(fault), plantedBy(fault)),
         stage,
         text,
         follows,
@@ -109,7 +118,7 @@ async function outcomeOf(
   take: Take,
   stage: Stage,
   { playbook }: Read,
-  live: boolean,
+  how: Pick<Parameters<typeof promisesOf>[0], 'live' | 'down'>,
   before: readonly string[],
   away: readonly Window[],
 ): Promise<Outcome> {
@@ -122,7 +131,7 @@ async function outcomeOf(
   const { answered, errors } = take.clients;
   const { acknowledged } = take.ledger;
   const promises = promisesOf({
-    live,
+    ...how,
     answered,
     errors,
     acknowledged,
@@ -152,7 +161,7 @@ async function perform(
       take,
       stage,
       text,
-      follows,
+      { live: follows, down: false },
       before,
       awayIn(told, await take.runs()),
     );
@@ -193,11 +202,14 @@ async function performFault(
     const from = performance.now();
     const struck = await strike(take, stage, fault, follows);
     take.clients.reading = false;
-    const to = performance.now();
+    const over = performance.now();
     await take.settle();
+    // Who had nothing to do when the server crashed hears of it at the next transaction.
+    const to = fault.kind === 'crash' ? performance.now() : over;
     await take.clients.stop();
     await tidy(take, struck.state);
-    const { promises } = await outcomeOf(take, stage, text, follows, before, [{ from, to }]);
+    const how = { live: follows, down: fault.kind === 'crash' };
+    const { promises } = await outcomeOf(take, stage, text, how, before, [{ from, to }]);
     return faultFinding(fault, struck, promises);
   } finally {
     await take.end();

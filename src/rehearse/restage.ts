@@ -16,6 +16,8 @@ export interface Replaced {
   readonly targets: readonly DriverUse[];
   /** Migrators before the playbook's own. */
   readonly first: readonly Raw[];
+  /** Migrators after them. */
+  readonly last: readonly Raw[];
   /** Options of a driver that hold a path. */
   readonly paths: (sort: 'migrators' | 'checks', driver: string) => readonly string[];
 }
@@ -69,6 +71,7 @@ export function restage(
           replaced.paths('migrators', name),
         ),
       ),
+      ...replaced.last,
     ],
     ...(kept && { verify: kept }),
     ...(baked && { bake: baked }),

@@ -6,7 +6,7 @@ import { registries } from '../playbook/schema.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { harmless, type Read } from './read.ts';
 import { Stage, type StageOptions } from './stage/stage.ts';
-import { Take, type TakeOptions } from './take.ts';
+import { Take, type Planted, type TakeOptions } from './take.ts';
 
 /** Where a rehearsal is, and who is in it. */
 export interface Setting {
@@ -23,13 +23,13 @@ export interface Setting {
 }
 
 /**
- * Sets up a stage with the fixture for as long as `work` goes on; `open` gives a take in a folder of that name, in which green is
- * tampered with if need be.
+ * Sets up a stage with the fixture for as long as `work` goes on; `open` gives a take in a folder of that name, with what is
+ * planted there.
  */
 export async function onStage<T>(
   setting: Setting,
   text: Read,
-  work: (stage: Stage, open: (name: string, tampered?: boolean) => Promise<Take>) => Promise<T>,
+  work: (stage: Stage, open: (name: string, planted?: Planted) => Promise<Take>) => Promise<T>,
 ): Promise<T> {
   const { playbook, fixture, blue } = text;
   const folder = await mkdtemp(join(tmpdir(), 'cutover-rehearsal-'));
@@ -48,8 +48,8 @@ export async function onStage<T>(
     });
     stage = opened;
     setting.signal.throwIfAborted();
-    return await work(opened, (name, tampered = false) =>
-      Take.open({ ...takeOptions(setting, text, opened, join(folder, name)), tampered }),
+    return await work(opened, (name, planted) =>
+      Take.open({ ...takeOptions(setting, text, opened, join(folder, name)), planted }),
     );
   } finally {
     try {
@@ -65,7 +65,7 @@ const takeOptions = (
   { playbook, raw, scheme, fixture }: Read,
   stage: Stage,
   folder: string,
-): Omit<TakeOptions, 'tampered'> => ({
+): Omit<TakeOptions, 'planted'> => ({
   stage,
   folder,
   playbook,

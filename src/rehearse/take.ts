@@ -31,12 +31,15 @@ export interface TakeOptions {
     readonly target: (name: string) => Driver<unknown, never, unknown> | undefined;
     readonly paths: (sort: 'migrators' | 'checks', name: string) => readonly string[];
   };
-  /** Before the first migration somebody puts a row on green that nobody wrote on blue. */
-  readonly tampered: boolean;
+  /** What is put among the migrations, if anything. */
+  readonly planted: Planted | undefined;
   readonly self: string;
   readonly tools: string | undefined;
   readonly signal: AbortSignal;
 }
+
+/** `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the last. */
+export type Planted = 'tamper' | 'migration';
 
 /** How long clients work between two commands. */
 const SETTLE_MS = 1000;
@@ -83,7 +86,8 @@ export class Take {
         green: playbook.greenUrl === undefined ? undefined : kit.references.green,
         targets: placed.targets,
         paths: drivers.paths,
-        first: options.tampered ? [await tampering(folder)] : [],
+        first: options.planted === 'tamper' ? [await plant(folder, TAMPERING)] : [],
+        last: options.planted === 'migration' ? [await plant(folder, FAILING)] : [],
       });
       const file = join(folder, 'playbook.yml');
       await writeFile(file, text);
@@ -157,15 +161,17 @@ export function keptDatabase({ plan, live }: RunState): string {
   return plan.renames ? plan.names.previous : plan.names.blue;
 }
 
-/** A migration that puts a row of its own among those of the ledger. */
-async function tampering(folder: string): Promise<Readonly<Record<string, unknown>>> {
-  const directory = join(folder, 'tamper');
+/** Puts a row of its own among those of the ledger. */
+const TAMPERING = `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`;
+/** Works for a while, and fails. */
+const FAILING = `update ${LEDGER_SCHEMA}.accounts set balance = balance + 1; select 1 / 0;\n`;
+
+/** A migration that no playbook has. */
+async function plant(folder: string, sql: string): Promise<Readonly<Record<string, unknown>>> {
+  const directory = join(folder, 'planted');
   await mkdir(directory, { recursive: true });
-  await writeFile(
-    join(directory, 'V001__tamper.sql'),
-    `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`,
-  );
-  return { sql: { directory, table: `${LEDGER_SCHEMA}.tampered` } };
+  await writeFile(join(directory, 'V001__planted.sql'), sql);
+  return { sql: { directory, table: `${LEDGER_SCHEMA}.planted` } };
 }
 
 async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['drivers']) {

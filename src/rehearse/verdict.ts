@@ -25,7 +25,9 @@ export interface Outcome {
   readonly live: boolean;
   readonly answered: readonly Answered[];
   readonly errors: readonly ClientError[];
-  /** When clients may be turned away, without sync. */
+  /** Servers crashed: clients may be turned away whoever follows whom. */
+  readonly down: boolean;
+  /** When clients may be turned away. */
   readonly away: readonly Window[];
   readonly acknowledged: number;
   /** What the ledger found. */
@@ -97,9 +99,10 @@ export function awayIn(told: readonly Told[], runs: readonly RunState[]): Window
     });
 }
 
-function clientsFinding({ live, errors, answered, away }: Outcome): Finding {
+function clientsFinding({ live, errors, answered, away, down }: Outcome): Finding {
   const check = 'clients';
-  const expected = (at: number): boolean => !live && away.some(({ from, to }) => at >= from && at <= to);
+  const expected = (at: number): boolean =>
+    (down || !live) && away.some(({ from, to }) => at >= from && at <= to);
   const bad = errors.filter(({ at }) => !expected(at));
   const all = `${formatCount(answered.length)} transactions`;
   if (bad.length > 0)
@@ -112,7 +115,7 @@ function clientsFinding({ live, errors, answered, away }: Outcome): Finding {
   const turned =
     errors.length === 0
       ? 'no error'
-      : `turned away ${plural(errors.length, 'time')}, only while blue was closed`;
+      : `turned away ${plural(errors.length, 'time')}, only while ${down ? 'servers were down' : 'blue was closed'}`;
   return { check, severity: answered.length > 0 ? 'ok' : 'unknown', message: `${all}, ${turned}` };
 }
 

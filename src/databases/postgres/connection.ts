@@ -83,17 +83,13 @@ export class Connection {
   }
 
   async #ask<R extends QueryResultRow>(long: boolean, work: () => Promise<QueryResult<R>>): Promise<R[]> {
-    if (this.#lost)
-      throw new StepError(`the connection to the server was lost: ${this.#lost.message}`, {
-        cause: this.#lost,
-      });
+    if (this.#lost) throw lostError(this.#lost);
     // One after the other: a client that is asked while it works complains on stderr.
     const answer = this.#inTurn(() => this.#limited(long, work));
     const result: unknown = await answer.catch((error: unknown) => {
       // The driver's own errors have no SQLSTATE: the connection broke under the statement.
       if (isServerError(error) || !(error instanceof Error)) throw error;
-      const cause = this.#lost ?? error;
-      throw new StepError(`the connection to the server was lost: ${cause.message}`, { cause });
+      throw lostError(this.#lost ?? error);
     });
     // Several statements in one text give several results: the last one's rows count.
     return ((Array.isArray(result) ? result.at(-1) : result) as QueryResult<R>).rows;
@@ -122,6 +118,12 @@ export class Connection {
       clearTimeout(timer);
     }
   }
+}
+
+/** One that broke says so by its code: the driver's own errors have none. */
+export function lostError(error: Error): StepError {
+  const cause = Object.assign(error, { code: codeOf(error) ?? '08006' });
+  return new StepError(`the connection to the server was lost: ${error.message}`, { cause });
 }
 
 /** The driver's own words for a connection that did not come about in time have no code. */

@@ -1,20 +1,19 @@
 import type pg from 'pg';
 import type { Row } from '../../../core/catalog.ts';
-import { codeOf, isServerError, StepError } from '../../../core/errors.ts';
+import { isServerError } from '../../../core/errors.ts';
 import { quoteLiteral } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';
+import { lostError } from '../connection.ts';
 
 /** Values as the server writes them: JavaScript's numbers and dates would round. */
 const TEXT = { getTypeParser: () => (value: unknown) => value } as unknown as pg.CustomTypesConfig;
 
-/** What the driver says of a connection that broke has no code of its own. */
 async function heard<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
     if (isServerError(error) || !(error instanceof Error)) throw error;
-    const cause = Object.assign(error, { code: codeOf(error) ?? '08006' });
-    throw new StepError(`the connection to the server was lost: ${error.message}`, { cause });
+    throw lostError(error);
   }
 }
 
