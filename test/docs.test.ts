@@ -101,7 +101,9 @@ test('every relative link leads to a file, and to a heading in it', (t) => {
 test('every key of a playbook is in docs/playbook.md', (t) => {
   const any = z.unknown();
   const keys = [
-    ...keysOf(jsonSchema(definition({ blue: any, green: any, migrator: any, check: any, target: any }))),
+    ...keysOf(
+      jsonSchema(definition({ blue: any, green: any, migrator: any, check: any, target: any, notice: any })),
+    ),
     ...keysOf(jsonSchema(embedded()), 'blue.embedded.'),
   ];
   t.true(keys.includes('switch.long-transactions.wait') && keys.includes('blue.embedded.stay'));

@@ -21,6 +21,7 @@ const registries: Registries = {
   targets: { rename: driver('rename', z.strictObject({}), { bare: true }) },
   migrators: { sql: driver('sql', z.strictObject({ directory: z.string() }), { paths: ['directory'] }) },
   checks: {},
+  notices: {},
 };
 const env = createEnvironment({ DATABASE_URL: 'postgres://h/shop' });
 const parse = (source: string) => parsePlaybook(source, { file: 'p.yml', env, registries });

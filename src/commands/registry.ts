@@ -185,8 +185,30 @@ export const commands: readonly CommandSpec[] = [
     name: 'schedule',
     summary: 'Wait for maintenance windows and make the runs of playbooks in them, unattended',
     arguments: [{ name: '<playbooks...>', description: 'playbooks with a window, and folders of them' }],
-    options: [{ flags: '--once', description: 'make the runs whose windows are open now, and end' }],
+    options: [
+      { flags: '--once', description: 'make the runs whose windows are open now, and end' },
+      { flags: '--metrics-file <file>', description: 'keep this file of metrics up to date' },
+      { flags: '--metrics-port <port>', description: 'answer GET /metrics at this port' },
+      { flags: '--metrics-host <host>', description: 'the address of that port (default: 127.0.0.1)' },
+    ],
     load: () => import('./schedule.ts'),
+  },
+  {
+    name: 'metrics',
+    summary: 'Print what the journals know as metrics, in the OpenMetrics text format',
+    arguments: [
+      {
+        name: '[playbooks...]',
+        description: 'playbooks and folders of them, for when their windows open next',
+      },
+    ],
+    options: [
+      {
+        flags: '--output <file>',
+        description: "replace this file in one step, as node_exporter's textfile collector wants it",
+      },
+    ],
+    load: () => import('./metrics.ts'),
   },
   {
     name: 'rehearse',

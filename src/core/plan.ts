@@ -69,6 +69,8 @@ export interface Plan {
   readonly migrate: readonly DriverUse[];
   readonly verify: readonly DriverUse[];
   readonly targets: readonly DriverUse[];
+  /** Undefined in journals of before there were notices. */
+  readonly notify?: readonly DriverUse[];
   readonly steps: readonly PlannedStep[];
   readonly findings: readonly Finding[];
   /** Hash over playbook, migration files and blue's schema: the same input gives the same fingerprint. */

@@ -131,6 +131,8 @@ export interface Playbook {
   readonly gate: Gate;
   readonly hooks: readonly Hook[];
   readonly windows: readonly MaintenanceWindow[];
+  /** Who is told what becomes of a run. */
+  readonly notify: readonly DriverUse[];
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

@@ -49,6 +49,7 @@ export function buildPlan(playbook: Playbook, parts: PlanParts): Plan {
     migrate: playbook.migrate,
     verify: playbook.verify,
     targets: playbook.switch.targets,
+    notify: playbook.notify,
     steps: withHooks(stepsOf(playbook, parts), playbook.hooks),
     findings: parts.findings,
     fingerprint: fingerprintOf({

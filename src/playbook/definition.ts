@@ -10,6 +10,7 @@ export interface Registries {
   readonly targets: Registry<never, unknown>;
   readonly migrators: Registry<never, unknown>;
   readonly checks: Registry<never, unknown>;
+  readonly notices: Registry<never, unknown>;
 }
 
 /** The parts that are validated by hand, entry by entry; the JSON Schema describes them in full. */
@@ -19,6 +20,7 @@ export interface Slots {
   readonly migrator: z.ZodType;
   readonly check: z.ZodType;
   readonly target: z.ZodType;
+  readonly notice: z.ZodType;
 }
 
 export const VERIFY_BY_DEFAULT = ['schema', 'row-counts', 'checksums', 'sequences'] as const;
@@ -118,7 +120,7 @@ export const embedded = () =>
   });
 
 /** Every key of a playbook, in the order in which people write them. */
-export const definition = ({ blue, green, migrator, check, target }: Slots) =>
+export const definition = ({ blue, green, migrator, check, target, notice }: Slots) =>
   z.strictObject({
     version: z
       .literal(1, { error: missing('version: 1', 'must be 1, the only version of playbooks so far') })
@@ -173,5 +175,10 @@ export const definition = ({ blue, green, migrator, check, target }: Slots) =>
     expect: expectations().prefault({}),
     ...conduct(),
     window: windows(),
+    notify: z
+      .array(notice)
+      .nullable()
+      .prefault([])
+      .describe('Who is told when a run starts, waits, switches, fails or is swapped back.'),
     switch: switchover(target),
   });

@@ -11,6 +11,7 @@ export function playbookJsonSchema(registries: Registries): Record<string, unkno
     migrator: oneOf(registries.migrators),
     check: oneOf(registries.checks),
     target: oneOf(registries.targets),
+    notice: oneOf(registries.notices),
   }).meta({ title: 'cutover playbook', description: 'What cutover does, and with which databases.' });
   return z.toJSONSchema(playbook, { target: 'draft-7', io: 'input', unrepresentable: 'any' });
 }

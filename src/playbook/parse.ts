@@ -48,6 +48,9 @@ export function parsePlaybook(text: string, options: ParseOptions): Playbook {
   return deepFreeze({ ...playbook, sha256: createHash('sha256').update(text).digest('hex') });
 }
 
+/** Where each entry is read by itself. */
+const BY_HAND = [['blue'], ['green'], ['migrate'], ['verify'], ['notify'], ['switch', 'targets']];
+
 /** Everything but the text's hash; undefined, or in parts wrong, when there are mistakes. */
 function readPlaybook(
   root: MapTree,
@@ -55,17 +58,17 @@ function readPlaybook(
   reading: Reading,
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
-  const targets = at(root, ['switch', 'targets']);
-  const byHand = [
-    at(root, ['blue']),
-    at(root, ['green']),
-    at(root, ['migrate']),
-    at(root, ['verify']),
-    targets,
-  ];
+  const byHand = BY_HAND.map((path) => at(root, path));
   const slot = z.unknown();
   const basics = validate(
-    definition({ blue: slot.optional(), green: slot.optional(), migrator: slot, check: slot, target: slot }),
+    definition({
+      blue: slot.optional(),
+      green: slot.optional(),
+      migrator: slot,
+      check: slot,
+      target: slot,
+      notice: slot,
+    }),
     root,
     [],
     reading,
@@ -74,18 +77,7 @@ function readPlaybook(
     },
   );
   const blue = readBlue(root, folder, reading, readFixture);
-  const list = (noun: string, registry: DriverList['registry']): DriverList => ({
-    noun,
-    registry,
-    folder,
-    reading,
-  });
-  const checks = list('check', registries.checks);
-  const uses = {
-    migrate: readUses(at(root, ['migrate']), ['migrate'], list('migrator', registries.migrators)),
-    verify: readUses(at(root, ['verify']), ['verify'], checks) ?? defaultChecks(beginning(root), checks),
-    targets: readUses(targets, ['switch', 'targets'], list('target', registries.targets)),
-  };
+  const uses = readLists(root, registries, folder, reading);
   const green = readGreen(root, reading);
   if (!basics || !blue || !green) return undefined;
   const { version, name, expect, retries } = basics;
@@ -114,9 +106,29 @@ function readPlaybook(
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
     windows: readWindows(basics.window),
+    notify: uses.notify ?? [],
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
+  };
+}
+
+/** Every list of drivers; undefined is one that is not there. */
+function readLists(root: MapTree, registries: Registries, folder: string, reading: Reading) {
+  const list = (noun: string, registry: DriverList['registry']): DriverList => ({
+    noun,
+    registry,
+    folder,
+    reading,
+  });
+  const checks = list('check', registries.checks);
+  const read = (path: readonly string[], of: DriverList): DriverUse[] | undefined =>
+    readUses(at(root, path), path, of);
+  return {
+    migrate: read(['migrate'], list('migrator', registries.migrators)),
+    verify: read(['verify'], checks) ?? defaultChecks(beginning(root), checks),
+    targets: read(['switch', 'targets'], list('target', registries.targets)),
+    notify: read(['notify'], list('notice', registries.notices)),
   };
 }
 

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { UsageError } from '../core/errors.ts';
 import type { DriverUse } from '../core/driver.ts';
@@ -45,14 +46,14 @@ const OUTSIDE = new Set(['http']);
 
 /**
  * The same playbook for the stage: other places, and the rest as it is. Gives its text, and what of it is left out. Hooks
- * are never run: nobody knows what they would reach.
+ * are never run: nobody knows what they would reach. Nobody is told of it: it is no run that anybody waits for.
  */
 export function restage(
   raw: Raw,
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  const { hooks: _hooks, verify, migrate, ...rest } = raw;
+  const { hooks: _hooks, notify: _notify, verify, migrate, ...rest } = raw;
   const { blue, green, targets } = replaced;
   const checks = entries(verify);
   if (checks && checks.length !== playbook.verify.length)
@@ -88,6 +89,7 @@ export function restage(
       ...playbook.verify.flatMap(({ driver, options }) =>
         OUTSIDE.has(driver) ? [`the check ${driver}: ${JSON.stringify(options['url'])}`] : [],
       ),
+      ...playbook.notify.map(({ driver, at }) => `the notices by ${driver} (${basename(at)})`),
     ],
   };
 }
