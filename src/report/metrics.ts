@@ -179,7 +179,8 @@ function pauses(state: RunState): Sample[] {
   return plan.steps.flatMap(({ id, kind }): Sample[] => {
     const { output, startedAt, ms: took } = steps[id]!;
     const { ms, heldMs } = (output ?? {}) as { ms?: number; heldMs?: number };
-    if (kind !== 'switch') return heldMs === undefined ? [] : [{ labels: { step: id }, value: seconds(heldMs) }];
+    if (kind !== 'switch')
+      return heldMs === undefined ? [] : [{ labels: { step: id }, value: seconds(heldMs) }];
     if (ms === undefined) return [];
     if (plan.live) return [{ labels: { step: id }, value: seconds(ms) }];
     const fence = plan.steps.find((step) => step.kind === 'fence');

@@ -42,7 +42,10 @@ export async function notifying<T>(
 }
 
 /** Waits a bounded time for what is not delivered; a signal ends the waiting, and nothing else. */
-export async function delivered(io: CommandIo, outbox: Outbox): Promise<void> {
+export async function delivered(
+  io: CommandIo,
+  outbox: { readonly pending: number; end(signal: AbortSignal): Promise<void> },
+): Promise<void> {
   if (outbox.pending === 0) return;
   const means = 'notices that are not delivered yet are given up';
   await withSignals(io.err, (signal) => outbox.end(signal), { unattended: true, means });

@@ -9,7 +9,7 @@ const RETRIES = 3;
 /** Before the first time; each further one waits twice as long. */
 const WAIT_MS = 1000;
 /** How long the end of a command waits for what is not delivered. */
-export const END_MS = 30_000;
+const END_MS = 30_000;
 /** A wait that is longer is explained. */
 const QUIET_MS = 1000;
 
@@ -70,14 +70,14 @@ export class Outbox {
   }
 
   /** Waits a bounded time for what is not delivered; not any longer when the signal fires. */
-  async end(signal?: AbortSignal): Promise<void> {
+  async end(signal?: AbortSignal, ms = END_MS): Promise<void> {
     this.letGo();
     const stop = (): void => this.#stop.abort();
     signal?.addEventListener('abort', stop, { once: true });
     const timers = [
-      setTimeout(stop, END_MS),
+      setTimeout(stop, ms),
       setTimeout(
-        () => this.#say(`Waiting for notices to be delivered, at most ${formatDuration(END_MS)}.`),
+        () => this.#say(`Waiting for notices to be delivered, at most ${formatDuration(ms)}.`),
         QUIET_MS,
       ),
     ];
@@ -97,7 +97,9 @@ export class Outbox {
         await this.#held?.promise;
         const over = AbortSignal.timeout(notifier.timeout);
         try {
-          return await notifier.send(notice, AbortSignal.any([this.#stop.signal, over]));
+          return await within(AbortSignal.any([this.#stop.signal, over]), (signal) =>
+            notifier.send(notice, signal),
+          );
         } catch (error) {
           reason = over.aborted ? `no answer within ${formatDuration(notifier.timeout)}` : messageOf(error);
           if (error instanceof UndeliverableError) break;
@@ -109,5 +111,17 @@ export class Outbox {
     this.#say(
       `The notice "${notice.event}" could not be delivered by ${notifier.place}: ${reason.replaceAll(/\s*\n\s*/g, ' ')}`,
     );
+  }
+}
+
+/** Settles like the work, or fails at once when the signal fires, whether the work listens to it or not. */
+async function within(signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await Promise.race([work(signal), over]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { Notice, NoticeState, Notifier } from '../src/core/notice.ts';
+import { notices } from '../src/notices/registry.ts';
+import { Outbox } from '../src/run/notify/outbox.ts';
+import { watched } from '../src/run/notify/watch.ts';
+import type { Screen } from '../src/run/screen/screen.ts';
+import { stamp, wholeLife } from './helpers/events.ts';
+import { httpPlace, type HttpPlace } from './helpers/http-place.ts';
+import { until } from './helpers/until.ts';
+
+const notice = (event: NoticeState, message: string = event): Notice => ({
+  event,
+  playbook: 'shop',
+  run: 'r1',
+  outcome: 'running',
+  exit: undefined,
+  message,
+  next: 'nothing',
+  at: new Date(0).toISOString(),
+});
+
+function opened(url: string, more: object = {}): Notifier {
+  const driver = notices['webhook']!;
+  return driver.open(driver.options.parse({ url, ...more }), {
+    folder: process.cwd(),
+    env: {},
+    resolve: (text) => text,
+  });
+}
+
+const events = ({ asked }: HttpPlace): string[] =>
+  asked.map(({ body }) => (JSON.parse(body) as Notice).event);
+
+function box(t: ExecutionContext, ...notifiers: Notifier[]): { outbox: Outbox; said: string[] } {
+  const said: string[] = [];
+  t.teardown(() => outbox.end(AbortSignal.abort(), 0));
+  const outbox = new Outbox(notifiers, (line) => void said.push(line));
+  return { outbox, said };
+}
+
+test('the end is bounded, whatever hangs and whoever does not listen', async (t) => {
+  const place = await httpPlace(t, () => undefined);
+  const deaf: Notifier = {
+    place: 'deaf',
+    on: ['started'],
+    timeout: 600_000,
+    send: () => new Promise(() => undefined),
+  };
+  const { outbox, said } = box(t, opened(place.url, { timeout: '5m' }), deaf);
+  outbox.post(notice('started'));
+  outbox.post(notice('switched'));
+  await until('the question', () => place.asked.length === 1);
+  await outbox.end(undefined, 100);
+  t.is(outbox.pending, 0);
+  t.deepEqual(said.filter((line) => line.startsWith('The notice')).toSorted(), [
+    'The notice "started" could not be delivered by deaf: the command was at its end',
+    `The notice "started" could not be delivered by webhook ${place.url}: the command was at its end`,
+    `The notice "switched" could not be delivered by webhook ${place.url}: the command was at its end`,
+  ]);
+  t.deepEqual(events(place), ['started']);
+});
+
+test('no answer in time counts as none, and is tried again', async (t) => {
+  const place = await httpPlace(t, (response, _asked, count) => count > 1 && response.end());
+  const { outbox, said } = box(t, opened(place.url, { timeout: '300ms' }));
+  outbox.post(notice('started'));
+  await outbox.end();
+  t.is(place.asked.length, 2);
+  t.deepEqual(
+    said.filter((line) => line.startsWith('The notice')),
+    [],
+  );
+});
+
+test('after three retries it is told, once, and the next one is sent all the same', async (t) => {
+  const place = await httpPlace(t, (response, { body }) =>
+    response.writeHead(body.includes('"started"') ? 503 : 200).end(),
+  );
+  const { outbox, said } = box(t, opened(place.url));
+  outbox.post(notice('started'));
+  outbox.post(notice('switched'));
+  await outbox.end();
+  t.deepEqual(events(place), ['started', 'started', 'started', 'started', 'switched']);
+  t.deepEqual(
+    said.filter((line) => line.startsWith('The notice')),
+    [`The notice "started" could not be delivered by webhook ${place.url}: it answered 503`],
+  );
+});
+
+test('from the begin of the switch to its end nothing is sent', async (t) => {
+  const place = await httpPlace(t);
+  const { outbox } = box(t, opened(place.url));
+  const nothing = (): void => undefined;
+  const screen = watched(
+    {
+      start: nothing,
+      event: nothing,
+      progress: nothing,
+      summary: nothing,
+      settle: () => Promise.resolve(),
+      end: () => Promise.resolve(),
+    } satisfies Screen,
+    outbox,
+    { spell: (text) => text },
+  );
+  const all = stamp(wholeLife);
+  const moves = all.findIndex((event) => event.type === 'step-started' && event.step === 'switch');
+  for (const event of all.slice(0, moves + 1)) screen.event(event);
+  outbox.post(notice('gate'));
+  await sleep(300);
+  t.deepEqual(events(place), []);
+  for (const event of all.slice(moves + 1)) screen.event(event);
+  await until('all of them', () => place.asked.length === 4);
+  t.deepEqual(events(place), ['started', 'gate', 'switched', 'swapped-back']);
+});
+
+test('only those who asked for a state are told of it', async (t) => {
+  const [one, other] = [await httpPlace(t), await httpPlace(t)];
+  const { outbox } = box(t, opened(one.url, { on: ['failed'] }), opened(other.url));
+  outbox.post(notice('started'));
+  outbox.post(notice('failed'));
+  await outbox.end();
+  t.deepEqual(events(one), ['failed']);
+  t.deepEqual(events(other), ['started', 'failed']);
+});
