@@ -64,6 +64,17 @@ test('which events are told, and as what', (t) => {
     'switched completed 0',
     'swapped-back swapped back 0',
   ]);
+  const swapped = wholeLife.slice(
+    0,
+    wholeLife.findIndex(({ type }) => type === 'retire-started'),
+  );
+  const onceMore = told([
+    ...swapped,
+    { type: 'swap-back-started', operator: 'me', acceptDataLoss: false, to: 'green' },
+    { type: 'ownership-moved', from: 'blue', to: 'green' },
+    { type: 'swap-back-finished', ms: 5, leftBehind: [] },
+  ]);
+  t.is(onceMore.at(-1), 'switched completed 0');
   const ends = ['unwound', 'refused', 'stuck'] as const;
   for (const outcome of ends)
     t.deepEqual(told([created, { type: 'run-finished', outcome, exit: 4, error }]), [

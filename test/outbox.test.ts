@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Notice, NoticeState, Notifier } from '../src/core/notice.ts';
@@ -20,9 +22,11 @@ const notice = (event: NoticeState, message: string = event): Notice => ({
   at: new Date(0).toISOString(),
 });
 
-function opened(url: string, more: object = {}): Notifier {
-  const driver = notices['webhook']!;
-  return driver.open(driver.options.parse({ url, ...more }), {
+const opened = (url: string, more: object = {}): Notifier => open('webhook', { url, ...more });
+
+function open(name: string, options: object): Notifier {
+  const driver = notices[name]!;
+  return driver.open(driver.options.parse(options), {
     folder: process.cwd(),
     env: {},
     resolve: (text) => text,
@@ -88,10 +92,11 @@ test('after three retries it is told, once, and the next one is sent all the sam
   );
 });
 
-test('from the begin of the switch to its end nothing is sent', async (t) => {
+const nothing = (): void => undefined;
+
+test('from the beginning of the switch to its end nothing is sent', async (t) => {
   const place = await httpPlace(t);
   const { outbox } = box(t, opened(place.url));
-  const nothing = (): void => undefined;
   const screen = watched(
     {
       start: nothing,
@@ -123,4 +128,25 @@ test('only those who asked for a state are told of it', async (t) => {
   await outbox.end();
   t.deepEqual(events(one), ['failed']);
   t.deepEqual(events(other), ['started', 'failed']);
+});
+
+test('a mail server that says nothing, or goes away, throws nothing at anybody', async (t) => {
+  let connected = 0;
+  const silent = createServer((socket) => {
+    connected += 1;
+    socket.on('error', () => undefined);
+    // The first ones wait; the others are cut in the middle of a word.
+    if (connected > 2) socket.end('220 he', () => socket.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const mail = { smtp: `smtp://127.0.0.1:${port}`, from: 'a@example.com', to: ['b@example.com'] };
+  const { outbox, said } = box(t, open('email', { ...mail, timeout: '300ms' }));
+  outbox.post(notice('started'));
+  await outbox.end();
+  t.is(connected, 4);
+  const lines = said.filter((line) => line.startsWith('The notice'));
+  t.is(lines.length, 1);
+  t.regex(lines[0]!, /^The notice "started" could not be delivered by email to b@example\.com: \S/);
 });

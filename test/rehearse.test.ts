@@ -144,6 +144,11 @@ verify: [row-counts, { http: { url: "http://127.0.0.1:${port}/health" } }, { com
 expect: { changed: [] }
 hooks: [{ before: fence, run: touch hooked }]
 gate: { timeout: 1h }
+notify:
+  - webhook: { url: "http://127.0.0.1:${port}/hook" }
+  - ping: { url: "\${PING_URL}" }
+  - email: { smtp: "\${SMTP_URL}", from: a@example.com, to: [b@example.com] }
+  - command: { run: touch told }
 switch: { targets: [env-file: { path: app.env }] }
 `,
   );
@@ -161,10 +166,14 @@ switch: { targets: [env-file: { path: app.env }] }
   t.notRegex(await readFile(join(work.folder, 'seen'), 'utf8'), /real-word|PGHOST|OTHER_URL/);
   t.regex(await readFile(join(work.folder, 'target'), 'utf8'), /^postgresql\+psycopg2:\/\/\S+orders_green$/m);
   t.false((await readdir(work.folder)).includes('hooked'));
+  t.false((await readdir(work.folder)).includes('told'));
+  t.notRegex(outcome.err, /notice/);
   t.notRegex(outcome.out + outcome.err, /real-word/);
   for (const line of [
     /^the hook before fence: touch hooked$/,
     /^the check http: "http:/,
+    /^the notices by webhook \(playbook\.yml:\d+:\d+\)$/,
+    /^the notices by email /,
     /^nothing reads .*app\.env/,
   ])
     t.true(

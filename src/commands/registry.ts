@@ -1,24 +1,17 @@
+import {
+  gate,
+  jobs,
+  json,
+  junit,
+  metrics,
+  optionalRun,
+  playbook,
+  quiet,
+  rates,
+  tables,
+  yes,
+} from './shared/flags.ts';
 import type { CommandSpec } from './shared/spec.ts';
-
-const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
-const optionalRun = [
-  { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
-];
-const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
-const gate = {
-  flags: '--gate <name>',
-  description: 'the gate that is meant; the one that is open unless given',
-};
-const json = { flags: '--json', description: 'print data as JSON on standard output' };
-
-const rates = { flags: '--rates <file>', description: 'estimate by what a rehearsal has measured' };
-const quiet = { flags: '-q, --quiet', description: 'print one line' };
-const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
-const jobs = { flags: '--jobs <count>', description: 'readings of each side at the same time (default: 2)' };
-const tables = {
-  flags: '--tables <names>',
-  description: 'only the rows of these tables, separated by commas',
-};
 
 /** Every command, in the order in which help lists them. */
 export const commands: readonly CommandSpec[] = [
@@ -187,27 +180,15 @@ export const commands: readonly CommandSpec[] = [
     arguments: [{ name: '<playbooks...>', description: 'playbooks with a window, and folders of them' }],
     options: [
       { flags: '--once', description: 'make the runs whose windows are open now, and end' },
-      { flags: '--metrics-file <file>', description: 'keep this file of metrics up to date' },
-      { flags: '--metrics-port <port>', description: 'answer GET /metrics at this port' },
-      { flags: '--metrics-host <host>', description: 'the address of that port (default: 127.0.0.1)' },
+      ...metrics,
     ],
     load: () => import('./schedule.ts'),
   },
   {
     name: 'metrics',
     summary: 'Print what the journals know as metrics, in the OpenMetrics text format',
-    arguments: [
-      {
-        name: '[playbooks...]',
-        description: 'playbooks and folders of them, for when their windows open next',
-      },
-    ],
-    options: [
-      {
-        flags: '--output <file>',
-        description: "replace this file in one step, as node_exporter's textfile collector wants it",
-      },
-    ],
+    arguments: [{ name: '[playbooks...]', description: 'for when their windows open next; folders, too' }],
+    options: [{ flags: '--output <file>', description: 'replace this file in one step' }],
     load: () => import('./metrics.ts'),
   },
   {

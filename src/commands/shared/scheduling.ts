@@ -35,7 +35,7 @@ export async function keepMetrics(
   if (server) say(`metrics are at ${server.url}`);
   let writing = Promise.resolve();
   let again = false;
-  let said: string | undefined;
+  let failing = false;
   const refresh = (): void => {
     // One that waits for its turn will see what is there by then.
     if (again) return;
@@ -46,11 +46,11 @@ export async function keepMetrics(
         return write();
       })
       .then(
-        () => (said = undefined),
+        () => (failing = false),
         (error: unknown) => {
-          const problem = messageOf(error);
-          if (problem !== said) say(problem);
-          said = problem;
+          // Once, until it has worked again.
+          if (!failing) say(messageOf(error));
+          failing = true;
         },
       )
       .then(() => undefined);

@@ -101,7 +101,8 @@ export class Outbox {
             notifier.send(notice, signal),
           );
         } catch (error) {
-          reason = over.aborted ? `no answer within ${formatDuration(notifier.timeout)}` : messageOf(error);
+          if (over.aborted) reason = `no answer within ${formatDuration(notifier.timeout)}`;
+          else if (!this.#stop.signal.aborted) reason = messageOf(error);
           if (error instanceof UndeliverableError) break;
         }
       }
