@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
 import type { Event } from '../src/core/event.ts';
 import { fold } from '../src/journal/fold.ts';
+import { withoutSecrets } from '../src/journal/redact-event.ts';
 import { noticeOf } from '../src/run/notify/notices.ts';
+import { addSecret } from '../src/util/redact.ts';
 import { eventsOf, workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { created, error, stamp, wholeLife } from './helpers/events.ts';
 import { httpPlace, type Asked } from './helpers/http-place.ts';
@@ -75,6 +77,12 @@ test('which events are told, and as what', (t) => {
     { type: 'swap-back-finished', ms: 5, leftBehind: [] },
   ]);
   t.is(onceMore.at(-1), 'switched completed 0');
+  const resumed: Parameters<typeof stamp>[0] = [
+    created,
+    { type: 'step-started', step: 'preflight' },
+    { type: 'run-resumed', operator: 'me', from: 'preflight', found: [] },
+  ];
+  t.deepEqual(told(resumed), ['started running undefined', 'started running undefined']);
   const ends = ['unwound', 'refused', 'stuck'] as const;
   for (const outcome of ends)
     t.deepEqual(told([created, { type: 'run-finished', outcome, exit: 4, error }]), [
@@ -186,6 +194,10 @@ test('a webhook that hangs holds up no run, and a signal ends the waiting at the
   t.is(outcome.code, 0, outcome.err);
   t.regex(outcome.err, /SIGTERM: notices that are not delivered yet are given up\./);
   t.is(outcome.err.match(/could not be delivered by webhook/g)?.length, 2, outcome.err);
+  // All of the run was told before anybody waited, or gave up.
+  const end = outcome.err.indexOf('Next  to go back');
+  t.true(end > 0 && end < outcome.err.indexOf('Waiting for notices'), outcome.err);
+  t.true(end < outcome.err.indexOf('could not be delivered'), outcome.err);
   t.is((await server.sql('select count(*) as n from shops', name))[0]!['n'], '1');
 });
 
@@ -219,8 +231,8 @@ test('a command has the notice in its environment, and no connection string', as
 });
 
 test('a mail by SMTP says what happened and what to type; one that is refused is not tried again', async (t) => {
-  const place = await smtpPlace(t);
-  const strict = await smtpPlace(t, { refuse: true });
+  const place = await smtpPlace(t, (begun) => (begun === 1 ? '450 come later' : undefined));
+  const strict = await smtpPlace(t, () => '550 not from you');
   const { work, env } = await scene(
     t,
     [
@@ -249,6 +261,7 @@ test('a mail by SMTP says what happened and what to type; one that is refused is
   ).toString();
   t.regex(text, /shop: switched — green is live as/);
   t.regex(text, /Next: to go back: cutover swap-back /);
+  t.is(place.begun(), 2);
   t.is(strict.begun(), 1);
   t.regex(outcome.err, /"switched" could not be delivered by email to ops@example\.com: .*550 not from you/);
   t.deepEqual(leaks(work, [outcome], ['Briefmarke-81']), []);
@@ -383,6 +396,12 @@ test('secrets of notices are nowhere, also when nothing can be delivered', async
   ])
     t.true(outcomes[1]!.err.includes(`could not be delivered by ${place}`), place);
   t.deepEqual(leaks(work, outcomes, [...TOKENS, encodeURIComponent('Brief&marke')]), []);
+});
+
+test('what is sent is made from the letter of the playbook, whatever word is a secret', (t) => {
+  addSecret('PAGER_HOOK');
+  const notify = [{ driver: 'webhook', options: { url: '${PAGER_HOOK}' }, at: 'p.yml:4:5' }];
+  t.deepEqual(withoutSecrets({ notify, other: '${PAGER_HOOK}' }), { notify, other: '${***}' });
 });
 
 test('mistakes in notify are shown where they are, and a literal token is one', async (t) => {

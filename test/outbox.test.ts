@@ -150,3 +150,40 @@ test('a mail server that says nothing, or goes away, throws nothing at anybody',
   t.is(lines.length, 1);
   t.regex(lines[0]!, /^The notice "started" could not be delivered by email to b@example\.com: \S/);
 });
+
+test('what Slack reads as signs is escaped, and user and password of an address become a header', async (t) => {
+  const place = await httpPlace(t);
+  const url = place.url.replace('http://', 'http://me:pa%20ss@');
+  const { outbox } = box(t, opened(url, { format: 'slack' }));
+  outbox.post(notice('failed', 'a <b> & c'));
+  await outbox.end();
+  const [{ body, headers }] = place.asked as [(typeof place.asked)[0]];
+  t.deepEqual(JSON.parse(body), { text: 'a &lt;b&gt; &amp; c\nNext: nothing' });
+  t.is(headers.authorization, `Basic ${Buffer.from('me:pa ss').toString('base64')}`);
+});
+
+test('a ping tells of a swap back that nobody asked for, and each address of its own is asked for its own', async (t) => {
+  const place = await httpPlace(t);
+  const whole = open('ping', { url: `${place.url}/x/` });
+  const parts = open('ping', { start: `${place.url}/begun`, success: `${place.url}/well` });
+  const { outbox } = box(t, whole, parts);
+  for (const one of [
+    notice('started'),
+    notice('switched'),
+    { ...notice('swapped-back'), exit: 0 },
+    { ...notice('swapped-back'), exit: 6 },
+    notice('missed'),
+    notice('gate'),
+  ])
+    outbox.post(one);
+  await outbox.end();
+  const paths = place.asked.map(({ path }) => path);
+  t.deepEqual(
+    paths.filter((path) => path.startsWith('/x/')),
+    ['/x/start', '/x/', '/x/fail', '/x/fail'],
+  );
+  t.deepEqual(
+    paths.filter((path) => !path.startsWith('/x/')),
+    ['/begun', '/well'],
+  );
+});

@@ -55,7 +55,8 @@ async function send(
   } catch (error) {
     signal.throwIfAborted();
     const { responseCode, code } = error as { responseCode?: number; code?: string };
-    const final = code === 'EAUTH' || code === 'EENVELOPE' || (responseCode ?? 0) >= 500;
+    // 4xx is what a server says that will take it later.
+    const final = (responseCode ?? (code === 'EAUTH' ? 500 : 0)) >= 500;
     throw final ? new UndeliverableError(messageOf(error), { cause: error }) : error;
   } finally {
     transport.close();

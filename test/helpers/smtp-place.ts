@@ -17,10 +17,10 @@ export interface SmtpPlace {
   readonly begun: () => number;
 }
 
-/** A real mail server of this machine, as much of one as a client needs; `refuse` answers to MAIL with a 5xx. */
+/** A real mail server of this machine, as much of one as a client needs; `refuse` answers to MAIL, when it says something. */
 export async function smtpPlace(
   t: Pick<ExecutionContext, 'teardown'>,
-  { refuse = false } = {},
+  refuse: (begun: number) => string | undefined = () => undefined,
 ): Promise<SmtpPlace> {
   const mails: Mail[] = [];
   let begun = 0;
@@ -45,9 +45,8 @@ export async function smtpPlace(
           return say('235 come in');
         case 'MAIL':
           begun += 1;
-          if (refuse) return say('550 not from you');
           mail = { ...mail, from: rest, to: [] };
-          return say('250 ok');
+          return say(refuse(begun) ?? '250 ok');
         case 'RCPT':
           mail.to.push(rest);
           return say('250 ok');
