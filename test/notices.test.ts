@@ -11,6 +11,8 @@ import { addSecret } from '../src/util/redact.ts';
 import { eventsOf, workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { created, error, stamp, wholeLife } from './helpers/events.ts';
 import { httpPlace, type Asked } from './helpers/http-place.ts';
+import { LIVE_SETTINGS } from './helpers/live-scene.ts';
+import { readOpenMetrics, valueOf } from './helpers/openmetrics.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { smtpPlace } from './helpers/smtp-place.ts';
 import { until } from './helpers/until.ts';
@@ -18,7 +20,7 @@ import { until } from './helpers/until.ts';
 const test = ava.serial;
 let server: TestServer;
 test.before(async () => {
-  server = await testServer();
+  server = await testServer(18, LIVE_SETTINGS);
 });
 test.after.always(() => server?.stop());
 
@@ -199,6 +201,45 @@ test('a webhook that hangs holds up no run, and a signal ends the waiting at the
   t.true(end > 0 && end < outcome.err.indexOf('Waiting for notices'), outcome.err);
   t.true(end < outcome.err.indexOf('could not be delivered'), outcome.err);
   t.is((await server.sql('select count(*) as n from shops', name))[0]!['n'], '1');
+});
+
+test('with sync, and somebody who does not answer: there, back, and there once more', async (t) => {
+  const silent = await httpPlace(t, () => undefined);
+  const place = await httpPlace(t);
+  const { work, env } = await scene(
+    t,
+    '  - webhook: { url: "${SILENT_URL}", timeout: 1s, on: [started] }\n  - webhook: { url: "${HOOK_URL}" }\n',
+    'gate: open\nsync: logical',
+  );
+  const all = { ...env, SILENT_URL: silent.url, HOOK_URL: place.url };
+  for (const args of [
+    ['run', 'playbook.yml'],
+    ['swap-back', '--yes'],
+    ['switch', '--yes'],
+  ]) {
+    const { code, err } = await work.cutover(args, all);
+    t.is(code, 0, err);
+  }
+  t.true(silent.asked.length >= 1);
+  const told = place.asked.map(bodyOf);
+  t.deepEqual(
+    told.map(({ event, outcome }) => [event, outcome]),
+    [
+      ['started', 'running'],
+      ['switched', 'completed'],
+      ['swapped-back', 'swapped back'],
+      ['switched', 'completed'],
+    ],
+  );
+  t.regex(told[1]!.message, /^shop: switched — green is live as \w+; clients were held for \S+ m?s$/);
+  t.regex(told[2]!.next, /^to make green live once more: cutover switch /);
+  t.regex(told[3]!.message, /^shop: switched once more — green is live as /);
+  const metrics = readOpenMetrics((await work.cutover(['metrics'], env)).out);
+  const moved = (await eventsOf(work)).find(
+    (event) => event.type === 'step-succeeded' && event.step === 'switch',
+  ) as Extract<Event, { type: 'step-succeeded' }>;
+  const { ms } = moved.output as { ms: number };
+  t.is(valueOf(metrics, 'cutover_pause_seconds', { step: 'switch' }), ms / 1000);
 });
 
 test('a command has the notice in its environment, and no connection string', async (t) => {
