@@ -8,7 +8,7 @@ import { root } from './helpers/cli.ts';
 const ORDER = [
   ['util'],
   ['core'],
-  ['databases', 'targets', 'migrators', 'checks', 'steps'],
+  ['databases', 'targets', 'migrators', 'checks', 'notices', 'steps'],
   ['playbook'],
   ['plan'],
   ['journal'],
@@ -89,7 +89,7 @@ const onlyIn = (what: string, pattern: RegExp, allowed: readonly string[]): void
 
 onlyIn('processes are started', /from 'node:child_process'/, ['src/util/exec.ts']);
 onlyIn('listr2 is used', /from 'listr2'/, ['src/run/screen/tasklist.ts']);
-onlyIn('the drivers’ registries are imported', /(targets|migrators|checks)\/registry\.ts'/, [
+onlyIn('the drivers’ registries are imported', /(targets|migrators|checks|notices)\/registry\.ts'/, [
   'src/playbook/schema.ts',
   'src/run/open.ts',
 ]);

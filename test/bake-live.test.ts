@@ -24,6 +24,7 @@ test(
       head: [
         'sync: logical',
         `window: { cron: "${at.getUTCMinutes()} ${at.getUTCHours()} * * *", timezone: UTC, duration: 2h }`,
+        'notify: [command: { run: "echo $CUTOVER_EVENT $CUTOVER_EXIT >> told" }]',
         'bake:',
         '  { for: 10m, every: 500ms, failures: 2, on-failure: swap-back,',
         `    checks: [http: { url: "http://127.0.0.1:${port}/" }, sql: { query: "select count(*) > 0 from accounts", equals: true }] }`,
@@ -39,6 +40,7 @@ test(
     t.deepEqual(errors, []);
     t.true(acknowledged > 100, String(acknowledged));
     t.deepEqual(await ledger.problems(server(), blue.name), []);
+    t.is(await readFile(join(work.folder, 'told'), 'utf8'), 'started \nfailed 7\nswapped-back 6\n');
     const types = (await eventsOf(work)).map(({ type }) => type);
     t.deepEqual(
       types.filter((type) => type === 'ownership-moved'),

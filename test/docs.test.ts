@@ -102,7 +102,17 @@ test('every key of a playbook is in docs/playbook.md', (t) => {
   const any = z.unknown();
   const keys = [
     ...keysOf(
-      jsonSchema(definition({ blue: any, green: any, migrator: any, check: any, target: any, baked: any })),
+      jsonSchema(
+        definition({
+          blue: any,
+          green: any,
+          migrator: any,
+          check: any,
+          target: any,
+          notice: any,
+          baked: any,
+        }),
+      ),
     ),
     ...keysOf(jsonSchema(embedded()), 'blue.embedded.'),
   ];

@@ -22,6 +22,7 @@ const registries: Registries = {
   migrators: { sql: driver('sql', z.strictObject({ directory: z.string() }), { paths: ['directory'] }) },
   checks: {},
   bake: {},
+  notices: {},
 };
 const env = createEnvironment({ DATABASE_URL: 'postgres://h/shop' });
 const parse = (source: string) => parsePlaybook(source, { file: 'p.yml', env, registries });

@@ -29,6 +29,7 @@ test('every driver is an entry of its list, with a title, a description and no o
   const lists = [
     [registries.migrators, schema.properties?.['migrate']?.anyOf?.find(({ items }) => items)?.items],
     [registries.checks, schema.properties?.['verify']?.items],
+    [registries.notices, schema.properties?.['notify']?.anyOf?.find(({ items }) => items)?.items],
     [registries.targets, schema.properties?.['switch']?.properties?.['targets']?.items],
   ] as const;
   for (const [registry, entry] of lists) {

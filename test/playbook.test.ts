@@ -41,6 +41,7 @@ const targets = {
 
 const registries: Registries = {
   targets,
+  notices: {},
   migrators: {
     sql: driver('sql', { directory: path(), timeout: duration().prefault('1m') }, { paths: ['directory'] }),
     command: driver(

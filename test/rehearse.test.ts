@@ -145,6 +145,11 @@ verify: [row-counts, { http: { url: "http://127.0.0.1:${port}/health" } }, { com
 expect: { changed: [] }
 hooks: [{ before: fence, run: touch hooked }]
 gate: { timeout: 1h }
+notify:
+  - webhook: { url: "http://127.0.0.1:${port}/hook" }
+  - ping: { url: "\${PING_URL}" }
+  - email: { smtp: "\${SMTP_URL}", from: a@example.com, to: [b@example.com] }
+  - command: { run: touch told }
 switch: { targets: [env-file: { path: app.env }] }
 `,
   );
@@ -162,10 +167,14 @@ switch: { targets: [env-file: { path: app.env }] }
   t.notRegex(await readFile(join(work.folder, 'seen'), 'utf8'), /real-word|PGHOST|OTHER_URL/);
   t.regex(await readFile(join(work.folder, 'target'), 'utf8'), /^postgresql\+psycopg2:\/\/\S+orders_green$/m);
   t.false((await readdir(work.folder)).includes('hooked'));
+  t.false((await readdir(work.folder)).includes('told'));
+  t.notRegex(outcome.err, /notice/);
   t.notRegex(outcome.out + outcome.err, /real-word/);
   for (const line of [
     /^the hook before fence: touch hooked$/,
     /^the check http: "http:/,
+    /^the notices by webhook \(playbook\.yml:\d+:\d+\)$/,
+    /^the notices by email /,
     /^nothing reads .*app\.env/,
   ])
     t.true(
@@ -240,7 +249,11 @@ test('what is wrong on the command line is told', async (t) => {
     [[playbook('quickstart.yml'), '--rate', 'many'], 2, /--rate many/],
     [[playbook('quickstart.yml'), '--pg', '9'], 2, /--pg 9/],
     [[playbook('quickstart.yml'), '--pg', '40'], 2, /PostgreSQL 40 is not installed/],
-    [[playbook('quickstart.yml'), '--faults', 'flood'], 2, /--faults names flood[^]*kill, cut, tamper/],
+    [
+      [playbook('quickstart.yml'), '--faults', 'flood'],
+      2,
+      /--faults names flood[^]*kill, cut, crash, tamper/,
+    ],
     [[playbook('quickstart.yml'), '--faults', 'tamper@clone'], 2, /--faults names tamper@clone/],
     [[playbook('quickstart.yml'), '--server', 'mysql://x/y'], 2, /--server is no connection string/],
   ] as const;

@@ -5,10 +5,14 @@ import { errorText } from '../report/error.ts';
 import { runText } from '../report/run.ts';
 import { abort } from '../run/recover/abort.ts';
 import { LineScreen } from '../run/screen/lines.ts';
+import type { Outbox } from '../run/notify/outbox.ts';
+import { watched } from '../run/notify/watch.ts';
 import { describeNow } from '../run/now.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
 import { follow, type Followed } from '../run/steer/follow.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { notifying, toldOf } from './shared/notifying.ts';
+import { repeatFlags } from './shared/repeat-flags.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
@@ -64,10 +68,13 @@ async function unwindHere(
 ): Promise<ExitCode> {
   // What puts things back is finished once it is begun; a signal only says so.
   const means = 'putting everything back goes on to its end';
-  const work = async (): Promise<ExitCode> => {
-    const reopened = await reopen(store, chosen.run, PHASES, await surroundingsOf(options));
+  const around = await surroundingsOf(options);
+  const work = async (outbox: Outbox): Promise<ExitCode> => {
+    const reopened = await reopen(store, chosen.run, PHASES, around);
     try {
-      const screen = new LineScreen((line) => io.err(line));
+      const { state } = reopened;
+      const lines = new LineScreen((line) => io.err(line));
+      const screen = watched(lines, outbox, { state, spell: repeatFlags(options) });
       const result = await abort(reopened, executionOf(reopened, screen, new AbortController().signal));
       const now = [...result.undone, ...(await describeNow(reopened.drivers, chosen.plan.names))];
       if (result.outcome === 'stuck') {
@@ -84,5 +91,7 @@ async function unwindHere(
       await reopened.end();
     }
   };
-  return withSignals(io.err, work, { means });
+  return notifying(io, around, toldOf(chosen.plan), (outbox) =>
+    withSignals(io.err, () => work(outbox), { means }),
+  );
 }

@@ -1,24 +1,17 @@
+import {
+  gate,
+  jobs,
+  json,
+  junit,
+  metrics,
+  optionalRun,
+  playbook,
+  quiet,
+  rates,
+  tables,
+  yes,
+} from './shared/flags.ts';
 import type { CommandSpec } from './shared/spec.ts';
-
-const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
-const optionalRun = [
-  { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
-];
-const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
-const gate = {
-  flags: '--gate <name>',
-  description: 'the gate that is meant; the one that is open unless given',
-};
-const json = { flags: '--json', description: 'print data as JSON on standard output' };
-
-const rates = { flags: '--rates <file>', description: 'estimate by what a rehearsal has measured' };
-const quiet = { flags: '-q, --quiet', description: 'print one line' };
-const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
-const jobs = { flags: '--jobs <count>', description: 'readings of each side at the same time (default: 2)' };
-const tables = {
-  flags: '--tables <names>',
-  description: 'only the rows of these tables, separated by commas',
-};
 
 /** Every command, in the order in which help lists them. */
 export const commands: readonly CommandSpec[] = [
@@ -185,8 +178,18 @@ export const commands: readonly CommandSpec[] = [
     name: 'schedule',
     summary: 'Wait for maintenance windows and make the runs of playbooks in them, unattended',
     arguments: [{ name: '<playbooks...>', description: 'playbooks with a window, and folders of them' }],
-    options: [{ flags: '--once', description: 'make the runs whose windows are open now, and end' }],
+    options: [
+      { flags: '--once', description: 'make the runs whose windows are open now, and end' },
+      ...metrics,
+    ],
     load: () => import('./schedule.ts'),
+  },
+  {
+    name: 'metrics',
+    summary: 'Print what the journals know as metrics, in the OpenMetrics text format',
+    arguments: [{ name: '[playbooks...]', description: 'for when their windows open next; folders, too' }],
+    options: [{ flags: '--output <file>', description: 'replace this file in one step' }],
+    load: () => import('./metrics.ts'),
   },
   {
     name: 'rehearse',

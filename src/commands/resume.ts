@@ -3,11 +3,14 @@ import type { GateLimit } from '../core/step.ts';
 import type { RunState } from '../journal/fold.ts';
 import { settleBake } from '../run/bake.ts';
 import { resume } from '../run/recover/resume.ts';
+import { watched } from '../run/notify/watch.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { notifying, toldOf } from './shared/notifying.ts';
+import { repeatFlags } from './shared/repeat-flags.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
@@ -28,32 +31,40 @@ export async function run(
     const asks = gate !== undefined && !options.yes;
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
     const around = await surroundingsOf(options);
-    const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
-      const reopened = await reopen(store, chosen.run, PHASES, around);
-      try {
-        const { journal, drivers, state } = reopened;
-        const screen = await screenFor(io, options.json === true);
-        const driven = {
-          store,
-          journal,
-          drivers,
-          names: state.plan.names,
-          screen,
-          io,
-          options,
-          signal,
-          stop,
-        };
-        return await drive(driven, async (ask) => {
-          const execution = executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run));
-          return settleBake(execution, await resume(reopened, execution, io.operator), io.operator);
-        });
-      } finally {
-        if (reopened.drivers.stays) io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
-        await reopened.end();
-      }
-    };
-    return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+    const told = toldOf(chosen.plan);
+    return notifying(io, around, told, async (outbox) => {
+      const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
+        const reopened = await reopen(store, chosen.run, PHASES, around);
+        try {
+          const { journal, drivers, state } = reopened;
+          const screen = watched(await screenFor(io, options.json === true), outbox, {
+            state,
+            answered: options.yes === true,
+            spell: repeatFlags(options),
+          });
+          const driven = {
+            store,
+            journal,
+            drivers,
+            names: state.plan.names,
+            screen,
+            io,
+            options,
+            signal,
+            stop,
+          };
+          return await drive(driven, async (ask) => {
+            const execution = executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run));
+            return settleBake(execution, await resume(reopened, execution, io.operator), io.operator);
+          });
+        } finally {
+          if (reopened.drivers.stays)
+            io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
+          await reopened.end();
+        }
+      };
+      return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+    });
   });
 }
 

@@ -7,11 +7,15 @@ import { loadPlaybook } from '../playbook/load.ts';
 import { settleBake } from '../run/bake.ts';
 import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
+import type { Outbox } from '../run/notify/outbox.ts';
+import { watched } from '../run/notify/watch.ts';
 import { refusing } from '../run/refusing.ts';
 import { Deadline } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { notifying, tellThrown } from './shared/notifying.ts';
+import { repeatFlags } from './shared/repeat-flags.ts';
 import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { measuredBefore, surroundingsOf, withStore } from './shared/surroundings.ts';
@@ -26,21 +30,28 @@ export async function run(
   const around = await surroundingsOf(options);
   const playbook = await loadPlaybook(file!, around.env);
   const asks = playbook.gate.mode === 'ask' && !options.yes;
-  if (asks) refuseUnheard(playbook.gate, io, 'run');
-  const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
-    const measured = await measuredBefore(options, playbook.name);
-    const prepared = await prepareRun(playbook, around, true, measured);
-    let deadline: Deadline | undefined;
+  return notifying(io, around, playbook, async (outbox) => {
+    const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
+      const measured = await measuredBefore(options, playbook.name);
+      const prepared = await prepareRun(playbook, around, true, measured);
+      let deadline: Deadline | undefined;
+      try {
+        deadline = new Deadline(options.until, prepared.plan, stop);
+        return await runPrepared({ ...prepared, deadline }, { options, io, outbox, signal, stop });
+      } finally {
+        deadline?.end();
+        if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
+        await prepared.drivers.end();
+      }
+    };
     try {
-      deadline = new Deadline(options.until, prepared.plan, stop);
-      return await runPrepared({ ...prepared, deadline }, options, io, signal, stop);
-    } finally {
-      deadline?.end();
-      if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
-      await prepared.drivers.end();
+      if (asks) refuseUnheard(playbook.gate, io, 'run');
+      return await withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+    } catch (error) {
+      tellThrown(outbox, playbook.name, error);
+      throw error;
     }
-  };
-  return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+  });
 }
 
 /** A gate without a time limit, and without a terminal, would keep blue closed for as long as nobody looks. */
@@ -64,14 +75,22 @@ async function refuseStateInBlue(store: JournalStore, { server, names }: Plan): 
   });
 }
 
+interface Running {
+  readonly options: RunOptions;
+  readonly io: CommandIo;
+  readonly outbox: Outbox;
+  readonly signal: AbortSignal;
+  readonly stop: Stop;
+}
+
 async function runPrepared(
   { plan, drivers, deadline }: PreparedRun & { readonly deadline: Deadline },
-  options: RunOptions,
-  io: CommandIo,
-  signal: AbortSignal,
-  stop: Stop,
+  { options, io, outbox, signal, stop }: Running,
 ): Promise<ExitCode> {
-  const screen = await screenFor(io, options.json === true);
+  const screen = watched(await screenFor(io, options.json === true), outbox, {
+    answered: options.yes === true,
+    spell: repeatFlags(options),
+  });
   return withStore(options, async (store) => {
     await refuseStateInBlue(store, plan);
     const journal = await refusing(() => store.create(plan.run));

@@ -1,42 +1,54 @@
-import { EXIT, type ExitCode } from '../core/errors.ts';
-import { keepOn, once, type Scheduling } from '../schedule/schedule.ts';
+import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { keepOn, once, type Places, type Scheduling } from '../schedule/schedule.ts';
 import { start } from '../util/exec.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { delivered } from './shared/notifying.ts';
 import { givenFlags } from './shared/repeat-flags.ts';
+import { keepMetrics, Teller, type MetricsOptions } from './shared/scheduling.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
-type ScheduleOptions = Options<{ once?: true }>;
+type ScheduleOptions = MetricsOptions & Options<{ once?: true }>;
 
 /** Makes unattended runs in their maintenance windows. */
 export async function run(
-  [places]: readonly unknown[],
+  [given]: readonly unknown[],
   options: ScheduleOptions,
   io: CommandIo,
 ): Promise<ExitCode> {
   const around = await surroundingsOf(options);
-  return withSignals(
-    io.err,
-    async (signal) => {
-      const scheduling: Scheduling = {
-        places: places as readonly string[],
-        env: around.env,
-        stateFolder: around.stateFolder,
-        signal,
-        run: (file, until) => runOne(file, until, options, signal),
-        say: (line) => io.err(`${new Date().toISOString()}  ${line}`),
-      };
-      if (!options.once) {
-        // On a clock that jumps the beat would lose its way; windows are computed on clocks of their own.
-        process.env['TZ'] = 'UTC';
-        await keepOn(scheduling);
-        return EXIT.done;
-      }
-      const exit = await once(scheduling);
-      return CODES.find((code) => code === exit) ?? EXIT.internal;
-    },
-    { unattended: true, means: 'a run in flight is put back, or settles its switch; then this ends' },
-  );
+  const say = (line: string): void => io.err(`${new Date().toISOString()}  ${line}`);
+  const places: Places = { places: given as readonly string[], env: around.env, say };
+  if (options.metricsHost !== undefined && options.metricsPort === undefined)
+    throw new UsageError('--metrics-host is of no use without --metrics-port');
+  const teller = new Teller(options, around, say);
+  const metrics = await keepMetrics(options, places, say);
+  const work = async (signal: AbortSignal): Promise<ExitCode> => {
+    const scheduling: Scheduling = {
+      ...places,
+      stateFolder: around.stateFolder,
+      signal,
+      run: (file, until) => runOne(file, until, options, signal),
+      tell: (playbook, untold) => teller.tell(playbook, untold),
+      onBeat: () => metrics.refresh(),
+      known: new Map(),
+    };
+    if (!options.once) {
+      // On a clock that jumps the beat would lose its way; windows are computed on clocks of their own.
+      process.env['TZ'] = 'UTC';
+      await keepOn(scheduling);
+      return EXIT.done;
+    }
+    const exit = await once(scheduling);
+    return CODES.find((code) => code === exit) ?? EXIT.internal;
+  };
+  const means = 'a run in flight is put back, or settles its switch; then this ends';
+  try {
+    return await withSignals(io.err, work, { unattended: true, means });
+  } finally {
+    await metrics.end();
+    await delivered(io, teller);
+  }
 }
 
 const CODES = Object.values(EXIT);

@@ -4,6 +4,8 @@ import type { Side } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { runText } from '../report/run.ts';
+import type { Outbox } from '../run/notify/outbox.ts';
+import { watched } from '../run/notify/watch.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
 import { swapBack } from '../run/swap-back.ts';
 import { LineScreen } from '../run/screen/lines.ts';
@@ -11,6 +13,8 @@ import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { notifying, toldOf } from './shared/notifying.ts';
+import { repeatFlags } from './shared/repeat-flags.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
@@ -49,16 +53,16 @@ export async function swapTo(
       hint: `cutover ${word} ${chosen.run}${options.acceptDataLoss ? ' --accept-data-loss' : ''} --yes`,
     });
   }
-  return withSignals(io.err, async (signal) => {
-    const reopened = await reopen(store, chosen.run, phases, await surroundingsOf(options));
+  const around = await surroundingsOf(options);
+  const work = async (signal: AbortSignal, outbox: Outbox): Promise<ExitCode> => {
+    const reopened = await reopen(store, chosen.run, phases, around);
     try {
-      const execution = executionOf(
-        reopened,
-        new LineScreen((line) => io.err(line)),
-        signal,
-        undefined,
-        guardOf(options, chosen.run),
-      );
+      const screen = watched(new LineScreen((line) => io.err(line)), outbox, {
+        state: reopened.state,
+        spell: repeatFlags(options),
+      });
+      const guard = guardOf(options, chosen.run);
+      const execution = executionOf(reopened, screen, signal, undefined, guard);
       const { ms, leftBehind } = await swapBack(reopened, execution, {
         operator: io.operator,
         acceptDataLoss: options.acceptDataLoss === true,
@@ -79,7 +83,10 @@ export async function swapTo(
     } finally {
       await reopened.end();
     }
-  });
+  };
+  return notifying(io, around, toldOf(chosen.plan), (outbox) =>
+    withSignals(io.err, (signal) => work(signal, outbox)),
+  );
 }
 
 async function confirm(to: Side, options: SwapBackOptions, signal: AbortSignal): Promise<boolean> {

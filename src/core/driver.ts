@@ -16,6 +16,8 @@ export interface Driver<Options, Context, Live> {
   readonly paths?: readonly string[];
   /** Options that may hold a secret: kept as `${NAME}` references until the driver opens. */
   readonly secrets?: readonly string[];
+  /** Of `secrets`, those whose plain value may be a secret by itself: a long word in it has to be a reference. */
+  readonly tokens?: readonly string[];
   /** Options that are left as they are, because a shell expands them. */
   readonly verbatim?: readonly string[];
   open(options: Options, context: Context): Live;

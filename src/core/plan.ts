@@ -71,6 +71,8 @@ export interface Plan {
   readonly targets: readonly DriverUse[];
   /** Checks of the bake. */
   readonly bake: readonly DriverUse[];
+  /** Undefined in journals of before there were notices. */
+  readonly notify?: readonly DriverUse[];
   readonly steps: readonly PlannedStep[];
   readonly findings: readonly Finding[];
   /** Hash over playbook, migration files and blue's schema: the same input gives the same fingerprint. */

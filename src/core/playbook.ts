@@ -143,6 +143,8 @@ export interface Playbook {
   readonly hooks: readonly Hook[];
   readonly windows: readonly MaintenanceWindow[];
   readonly bake: Bake | undefined;
+  /** Who is told what becomes of a run. */
+  readonly notify: readonly DriverUse[];
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

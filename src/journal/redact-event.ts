@@ -7,7 +7,7 @@ import { redactDeep } from '../util/redact.ts';
 const LITERAL: ReadonlySet<string> = new Set(
   (
     'run type step id kind phase outcome database at ' +
-    'names source playbook server blue expect migrate verify targets input fingerprint ' +
+    'names source playbook server blue expect migrate verify targets notify input fingerprint ' +
     'baseline live previous'
   ).split(' '),
 );

@@ -50,6 +50,7 @@ export function buildPlan(playbook: Playbook, parts: PlanParts): Plan {
     verify: playbook.verify,
     targets: playbook.switch.targets,
     bake: playbook.bake?.checks ?? [],
+    notify: playbook.notify,
     steps: withHooks(stepsOf(playbook, parts), playbook.hooks),
     findings: parts.findings,
     fingerprint: fingerprintOf({

@@ -12,6 +12,7 @@ export interface Registries {
   readonly checks: Registry<never, unknown>;
   /** Checks of the bake. */
   readonly bake: Registry<never, unknown>;
+  readonly notices: Registry<never, unknown>;
 }
 
 /** The parts that are validated by hand, entry by entry; the JSON Schema describes them in full. */
@@ -22,6 +23,7 @@ export interface Slots {
   readonly check: z.ZodType;
   readonly target: z.ZodType;
   readonly baked: z.ZodType;
+  readonly notice: z.ZodType;
 }
 
 export const VERIFY_BY_DEFAULT = ['schema', 'row-counts', 'checksums', 'sequences'] as const;
@@ -121,7 +123,7 @@ export const embedded = () =>
   });
 
 /** Every key of a playbook, in the order in which people write them. */
-export const definition = ({ blue, green, migrator, check, target, baked }: Slots) =>
+export const definition = ({ blue, green, migrator, check, target, notice, baked }: Slots) =>
   z.strictObject({
     version: z
       .literal(1, { error: missing('version: 1', 'must be 1, the only version of playbooks so far') })
@@ -176,6 +178,11 @@ export const definition = ({ blue, green, migrator, check, target, baked }: Slot
     expect: expectations().prefault({}),
     ...conduct(),
     window: windows(),
+    notify: z
+      .array(notice)
+      .nullable()
+      .prefault([])
+      .describe('Who is told when a run starts, waits, switches, fails or is swapped back.'),
     switch: switchover(target),
     bake: bake(baked),
   });

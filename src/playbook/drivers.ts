@@ -3,7 +3,7 @@ import type { Driver, DriverUse, Registry } from '../core/driver.ts';
 import { addSecret } from '../util/redact.ts';
 import { PASSWORD } from './blue.ts';
 import { rawValue, type Reading } from './values/evaluate.ts';
-import { hasReference } from './values/interpolate.ts';
+import { hasReference, literalOf } from './values/interpolate.ts';
 import { quoted, type KeyPath, type Place } from './text/mistakes.ts';
 import { holdsPassword } from './values/secrets.ts';
 import { suggestion } from './text/suggest.ts';
@@ -87,6 +87,7 @@ function readOptions(
   for (const key of driver.secrets ?? []) {
     const secret = part(key);
     if (secret) refusePasswords(secret, [...path, key], reading);
+    if (secret && driver.tokens?.includes(key)) refuseTokens(secret, [...path, key], reading);
   }
   for (const key of driver.verbatim ?? []) {
     const line = part(key);
@@ -138,4 +139,25 @@ function refusePasswords(tree: Tree, path: KeyPath, reading: Reading): void {
     addSecret(text);
     reading.mistakes.add(tree.place, path, PASSWORD.replace('DATABASE_URL', 'NAME'));
   }
+}
+
+/** What no person would write, as in the path of a Slack webhook: whoever knows it may write there. */
+const TOKEN = /[A-Za-z0-9_-]{20,}/;
+
+function refuseTokens(tree: Tree, path: KeyPath, reading: Reading): void {
+  if (tree.kind === 'map') {
+    for (const [key, { tree: inner }] of tree.entries) refuseTokens(inner, [...path, key], reading);
+    return;
+  }
+  if (tree.kind === 'list' || tree.value === null) return;
+  const literal = literalOf(String(tree.value));
+  // A host's name may be as long.
+  const token = TOKEN.exec(literal.replace(/^[a-z]+:\/\/[^/]*/i, ''))?.[0];
+  if (token === undefined) return;
+  addSecret(token);
+  reading.mistakes.add(
+    tree.place,
+    path,
+    'what looks like a token does not belong in a playbook; write ${NAME} and set it in the environment or --env-file',
+  );
 }

@@ -12,6 +12,7 @@ export function playbookJsonSchema(registries: Registries): Record<string, unkno
     check: oneOf(registries.checks),
     target: oneOf(registries.targets),
     baked: oneOf(registries.bake),
+    notice: oneOf(registries.notices),
   }).meta({ title: 'cutover playbook', description: 'What cutover does, and with which databases.' });
   return z.toJSONSchema(playbook, { target: 'draft-7', io: 'input', unrepresentable: 'any' });
 }

@@ -49,6 +49,17 @@ export function parsePlaybook(text: string, options: ParseOptions): Playbook {
   return deepFreeze({ ...playbook, sha256: createHash('sha256').update(text).digest('hex') });
 }
 
+/** Where each entry is read by itself. */
+const BY_HAND = [
+  ['blue'],
+  ['green'],
+  ['migrate'],
+  ['verify'],
+  ['notify'],
+  ['switch', 'targets'],
+  ['bake', 'checks'],
+];
+
 /** Everything but the text's hash; undefined, or in parts wrong, when there are mistakes. */
 function readPlaybook(
   root: MapTree,
@@ -56,23 +67,9 @@ function readPlaybook(
   reading: Reading,
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
-  const targets = at(root, ['switch', 'targets']);
-  const baked = at(root, ['bake', 'checks']);
-  const basics = readBasics(root, [targets, baked], reading);
+  const basics = readBasics(root, reading);
   const blue = readBlue(root, folder, reading, readFixture);
-  const list = (noun: string, registry: DriverList['registry']): DriverList => ({
-    noun,
-    registry,
-    folder,
-    reading,
-  });
-  const checks = list('check', registries.checks);
-  const uses = {
-    migrate: readUses(at(root, ['migrate']), ['migrate'], list('migrator', registries.migrators)),
-    verify: readUses(at(root, ['verify']), ['verify'], checks) ?? defaultChecks(beginning(root), checks),
-    targets: readUses(targets, ['switch', 'targets'], list('target', registries.targets)),
-    bake: readBakeChecks(baked, list('check', registries.bake)),
-  };
+  const uses = readLists(root, registries, folder, reading);
   const green = readGreen(root, reading);
   if (!basics || !blue || !green) return undefined;
   const { version, name, expect, retries } = basics;
@@ -103,26 +100,42 @@ function readPlaybook(
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
     windows: readWindows(basics.window),
     bake,
+    notify: uses.notify ?? [],
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
   };
 }
 
-/** Everything but the entries of lists, which are read by hand; `besides` are two of those. */
-function readBasics(root: MapTree, besides: readonly (Tree | undefined)[], reading: Reading) {
-  const byHand = [...['blue', 'green', 'migrate', 'verify'].map((key) => at(root, [key])), ...besides];
+/** Everything but the entries of lists, which are read by hand. */
+function readBasics(root: MapTree, reading: Reading) {
+  const byHand = BY_HAND.map((path) => at(root, path));
   const slot = z.unknown();
   const none = slot.optional();
-  return validate(
-    definition({ blue: none, green: none, migrator: slot, check: slot, target: slot, baked: slot }),
-    root,
-    [],
+  const slots = { migrator: slot, check: slot, target: slot, notice: slot, baked: slot };
+  return validate(definition({ ...slots, blue: none, green: none }), root, [], reading, {
+    verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
+  });
+}
+
+/** Every list of drivers; undefined is one that is not there. */
+function readLists(root: MapTree, registries: Registries, folder: string, reading: Reading) {
+  const list = (noun: string, registry: DriverList['registry']): DriverList => ({
+    noun,
+    registry,
+    folder,
     reading,
-    {
-      verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
-    },
-  );
+  });
+  const checks = list('check', registries.checks);
+  const read = (path: readonly string[], of: DriverList): DriverUse[] | undefined =>
+    readUses(at(root, path), path, of);
+  return {
+    migrate: read(['migrate'], list('migrator', registries.migrators)),
+    verify: read(['verify'], checks) ?? defaultChecks(beginning(root), checks),
+    targets: read(['switch', 'targets'], list('target', registries.targets)),
+    notify: read(['notify'], list('notice', registries.notices)),
+    bake: readBakeChecks(at(root, ['bake', 'checks']), list('check', registries.bake)),
+  };
 }
 
 /** Phases that a run of this playbook does not have. */

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { UsageError } from '../core/errors.ts';
 import type { DriverUse } from '../core/driver.ts';
@@ -48,14 +49,14 @@ const OUTSIDE = new Set(['http']);
 
 /**
  * The same playbook for the stage: other places, and the rest as it is. Gives its text, and what of it is left out. Hooks
- * are never run: nobody knows what they would reach.
+ * are never run: nobody knows what they would reach. Nobody is told of it: it is no run that anybody waits for.
  */
 export function restage(
   raw: Raw,
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  const { hooks: _hooks, verify, migrate, bake, ...rest } = raw;
+  const { hooks: _hooks, notify: _notify, verify, migrate, bake, ...rest } = raw;
   const { blue, green, targets } = replaced;
   const pathsOf = (name: string): readonly string[] => replaced.paths('checks', name);
   const kept = checksFor(entries(verify), playbook.verify, playbook, pathsOf);
@@ -88,6 +89,7 @@ export function restage(
         OUTSIDE.has(driver) ? [`the check ${driver}: ${JSON.stringify(options['url'])}`] : [],
       ),
       ...bakeWords(playbook.bake, baked !== undefined),
+      ...playbook.notify.map(({ driver, at }) => `the notices by ${driver} (${basename(at)})`),
     ],
   };
 }

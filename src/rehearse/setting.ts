@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { namesOf } from '../plan/build.ts';
 import { registries } from '../playbook/schema.ts';
 import type { Environment } from '../playbook/values/environment.ts';
-import { harmless, type Read } from './read.ts';
+import { harmless } from '../util/harmless.ts';
+import type { Read } from './read.ts';
 import { Stage, type StageOptions } from './stage/stage.ts';
 import { Take, type Planted, type TakeOptions } from './take.ts';
 

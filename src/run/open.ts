@@ -5,12 +5,14 @@ import type { Database } from '../core/database.ts';
 import type { DriverUse, Registry, Resolve } from '../core/driver.ts';
 import { CutoverError, RefusedError, UsageError } from '../core/errors.ts';
 import type { Migrator } from '../core/migrator.ts';
+import type { Notifier } from '../core/notice.ts';
 import type { BlueSource, Limits } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Target } from '../core/target.ts';
 import { openEmbedded } from '../databases/postgres/embedded/embedded.ts';
 import { Postgres } from '../databases/postgres/postgres.ts';
 import { migrators as migratorRegistry } from '../migrators/registry.ts';
+import { notices as noticeRegistry } from '../notices/registry.ts';
 import { targets as targetRegistry } from '../targets/registry.ts';
 import { CHILD_VARIABLE } from '../util/stray.ts';
 import { databaseOf } from '../util/url.ts';
@@ -117,6 +119,22 @@ export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surrou
     },
   };
 }
+
+/** Opens those who are told what becomes of a run; `failed` hears of each that cannot be opened, and the rest are given. */
+export const openNotifiers = (
+  uses: readonly DriverUse[],
+  folder: string,
+  { variables: env, resolve }: Surroundings,
+  failed: (use: DriverUse, error: unknown) => void,
+): Notifier[] =>
+  uses.flatMap((use) => {
+    try {
+      return [openDriver(noticeRegistry, use, { folder, env, resolve })];
+    } catch (error) {
+      failed(use, error);
+      return [];
+    }
+  });
 
 /** A check by its name, with options in the words of a playbook; undefined when there is none that can do without a playbook. */
 export function openBareCheck(

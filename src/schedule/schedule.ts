@@ -6,17 +6,29 @@ import type { Playbook } from '../core/playbook.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { nextOpenings, openNow, type Opening } from './calendar.ts';
+import { missedOf } from './missed.ts';
+import { missedWords, type Untold } from './untold.ts';
 import { UsedOpenings } from './used.ts';
 
-export interface Scheduling {
+/** Where playbooks are looked for. */
+export interface Places {
   /** Playbooks, and folders of them. */
   readonly places: readonly string[];
   readonly env: Environment;
+  readonly say: (line: string) => void;
+}
+
+export interface Scheduling extends Places {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
   /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
   readonly run: (file: string, until: Date) => Promise<number | null>;
-  readonly say: (line: string) => void;
+  /** Sends what no run can tell of; returns at once. */
+  readonly tell: (playbook: Playbook, untold: Untold) => void;
+  /** Hears each minute, and after each run; returns at once. */
+  readonly onBeat: () => void;
+  /** Playbooks by their files, as they were when they could be read last. */
+  readonly known: Map<string, Playbook>;
 }
 
 interface Due {
@@ -44,8 +56,12 @@ async function filesOf(places: readonly string[]): Promise<string[]> {
   return found.flat();
 }
 
-/** Playbooks are read anew each time: what somebody mends in between counts from the next run on. */
-async function read({ places, env, say }: Scheduling): Promise<{ file: string; playbook: Playbook }[]> {
+/** Those that have windows. They are read anew each time: what somebody mends in between counts from the next run on. */
+export async function readPlaybooks({
+  places,
+  env,
+  say,
+}: Places): Promise<{ file: string; playbook: Playbook }[]> {
   const found: { file: string; playbook: Playbook }[] = [];
   for (const file of await filesOf(places)) {
     try {
@@ -74,14 +90,30 @@ async function dueOf(
   return due;
 }
 
+/** Says and sends of which windows nothing was made: by who was away, or at work, or could not use the playbook. */
+async function tellMissed(scheduling: Scheduling): Promise<void> {
+  const { stateFolder, known, say, tell } = scheduling;
+  const files = new Set(await filesOf(scheduling.places));
+  for (const file of known.keys()) if (!files.has(file)) known.delete(file);
+  for (const { file, playbook } of await readPlaybooks({ ...scheduling, say: () => undefined }))
+    known.set(file, playbook);
+  for (const playbook of known.values()) {
+    const openings = await missedOf(playbook, stateFolder, Date.now());
+    if (openings.length === 0) continue;
+    say(`${playbook.name}: ${missedWords(openings)}`);
+    tell(playbook, { kind: 'missed', openings });
+  }
+}
+
 /** One after the other: runs of one machine do not get into each other's way. */
 async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
-  const { stateFolder, signal, say, run } = scheduling;
+  const { stateFolder, signal, say, run, tell, onBeat } = scheduling;
   let ran = 0;
   let worst: number | null = 0;
+  await tellMissed(scheduling);
   const tried = new Set<string>();
   for (;;) {
-    const due: Due | undefined = (await dueOf(await read(scheduling), stateFolder, Date.now())).find(
+    const due: Due | undefined = (await dueOf(await readPlaybooks(scheduling), stateFolder, Date.now())).find(
       ({ file, opening }) => !tried.has(`${file} ${opening.key}`),
     );
     if (!due || signal.aborted) return { ran, worst };
@@ -94,6 +126,8 @@ async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: num
     const exit = await run(file, new Date(opening.closes));
     await used.end(keys, exit);
     say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
+    if (exit === null) tell(playbook, { kind: 'died' });
+    onBeat();
     ran += 1;
     if (worst === 0 || exit === null) worst = exit;
   }
@@ -103,7 +137,7 @@ const iso = (instant: number): string => new Date(instant).toISOString();
 
 /** When the next window opens, in words. */
 async function nextWords(scheduling: Scheduling): Promise<string> {
-  const openings = (await read(scheduling)).flatMap(({ playbook }) =>
+  const openings = (await readPlaybooks(scheduling)).flatMap(({ playbook }) =>
     nextOpenings(playbook.windows, Date.now(), 3)
       .filter(({ opens }) => opens > Date.now())
       .map((opening) => ({ opening, name: playbook.name })),
@@ -135,7 +169,11 @@ export async function keepOn(scheduling: Scheduling): Promise<void> {
   };
   say(await nextWords(scheduling));
   // Whether a window is open is asked each minute, and not when one opens: nothing is missed by who was away.
-  const task = schedule('* * * * *', beat, { timezone: 'UTC' });
+  const minute = (): void => {
+    beat();
+    scheduling.onBeat();
+  };
+  const task = schedule('* * * * *', minute, { timezone: 'UTC' });
   beat();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

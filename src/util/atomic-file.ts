@@ -36,10 +36,10 @@ function isRunning(pid: number): boolean {
 
 /**
  * Replaces a file's content in one step: readers see the old text or the new, never a part, even after a crash.
- * Mode and owner stay as they were.
+ * Mode and owner stay as they were; a file that was not there gets `mode`.
  */
-export async function replaceFile(path: string, content: string): Promise<void> {
-  const { settled } = await (await stageFile(path, content)).commit();
+export async function replaceFile(path: string, content: string, mode = 0o600): Promise<void> {
+  const { settled } = await (await stageFile(path, content, mode)).commit();
   await settled;
 }
 
@@ -50,11 +50,11 @@ export interface StagedFile {
   discard(): Promise<void>;
 }
 
-export async function stageFile(path: string, content: string): Promise<StagedFile> {
+export async function stageFile(path: string, content: string, mode = 0o600): Promise<StagedFile> {
   const before = await stat(path).catch(() => undefined);
   const temporary = `${path}.cutover-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
-    const handle = await open(temporary, 'wx', before ? before.mode & 0o7777 : 0o600);
+    const handle = await open(temporary, 'wx', before ? before.mode & 0o7777 : mode);
     try {
       if (before) {
         await handle.chmod(before.mode & 0o7777);
