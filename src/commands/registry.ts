@@ -1,24 +1,17 @@
+import {
+  playbook,
+  optionalRun,
+  runOrPlaybook,
+  yes,
+  gate,
+  json,
+  rates,
+  quiet,
+  junit,
+  jobs,
+  tables,
+} from './shared/flags.ts';
 import type { CommandSpec } from './shared/spec.ts';
-
-const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
-const optionalRun = [
-  { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
-];
-const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
-const gate = {
-  flags: '--gate <name>',
-  description: 'the gate that is meant; the one that is open unless given',
-};
-const json = { flags: '--json', description: 'print data as JSON on standard output' };
-
-const rates = { flags: '--rates <file>', description: 'estimate by what a rehearsal has measured' };
-const quiet = { flags: '-q, --quiet', description: 'print one line' };
-const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
-const jobs = { flags: '--jobs <count>', description: 'readings of each side at the same time (default: 2)' };
-const tables = {
-  flags: '--tables <names>',
-  description: 'only the rows of these tables, separated by commas',
-};
 
 /** Every command, in the order in which help lists them. */
 export const commands: readonly CommandSpec[] = [
@@ -71,7 +64,17 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('./report.ts'),
   },
-  { name: 'runs', summary: 'List all runs', options: [json], load: () => import('./runs.ts') },
+  {
+    name: 'runs',
+    summary: 'List all runs, or remove those that are over since long',
+    options: [
+      json,
+      { flags: '--limit <count>', description: 'only so many of the newest' },
+      { flags: '--prune <age>', description: 'remove runs that are over for longer: 90d' },
+      { flags: '-y, --yes', description: 'with --prune: remove them without a question' },
+    ],
+    load: () => import('./runs.ts'),
+  },
   {
     name: 'swap-back',
     summary: 'Make the previous copy live again',
@@ -128,15 +131,20 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'approve',
-    summary: 'Answer the gate of a run with yes, from another terminal',
-    arguments: optionalRun,
-    options: [gate],
+    summary: 'Answer the gate of a run with yes, or approve an unattended run of a playbook beforehand',
+    arguments: runOrPlaybook,
+    options: [
+      gate,
+      { flags: '--until <time>', description: 'of a playbook: when the approval ends (ISO 8601)' },
+      { flags: '--for <time>', description: 'of a playbook: how long the approval holds (default: 7d)' },
+      { flags: '-y, --yes', description: 'of a playbook: approve the plan without a question' },
+    ],
     load: () => import('./approve.ts'),
   },
   {
     name: 'reject',
-    summary: 'Answer the gate of a run with no, from another terminal',
-    arguments: optionalRun,
+    summary: 'Answer the gate of a run with no, or take the approval of a playbook back',
+    arguments: runOrPlaybook,
     options: [gate],
     load: () => import('./reject.ts'),
   },

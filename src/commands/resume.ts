@@ -4,6 +4,7 @@ import type { RunState } from '../journal/fold.ts';
 import { resume } from '../run/recover/resume.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
+import { isWatched, refuseUnapproved } from './shared/approving.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -26,6 +27,7 @@ export async function run(
     const gate = openGate(chosen);
     const asks = gate !== undefined && !options.yes;
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
+    if (gate) refuseUnapproved(chosen.plan, chosen.approval, isWatched(gate, io, options.yes));
     const around = await surroundingsOf(options);
     const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
       const reopened = await reopen(store, chosen.run, PHASES, around);
@@ -39,6 +41,7 @@ export async function run(
           names: state.plan.names,
           screen,
           io,
+          resolve: around.resolve,
           options,
           signal,
           stop,

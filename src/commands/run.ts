@@ -1,3 +1,5 @@
+import type { RunApproval } from '../core/approval.ts';
+import type { Resolve } from '../core/driver.ts';
 import type { ExitCode } from '../core/errors.ts';
 import { RefusedError, TimeOverError, UsageError } from '../core/errors.ts';
 import type { Gate } from '../core/playbook.ts';
@@ -7,6 +9,7 @@ import { loadPlaybook } from '../playbook/load.ts';
 import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import { refusing } from '../run/refusing.ts';
+import { approvalFor, isWatched } from './shared/approving.ts';
 import { drive } from './shared/drive.ts';
 import { formatDuration } from '../util/units.ts';
 import { guardOf } from './shared/guarding.ts';
@@ -32,7 +35,16 @@ export async function run(
     let end: (() => void) | undefined;
     try {
       end = untilOf(options.until, prepared.plan, stop);
-      return await runPrepared(prepared, options, io, signal, stop);
+      const approval = (store: JournalStore): Promise<RunApproval | undefined> =>
+        approvalFor(
+          store,
+          file!,
+          playbook,
+          prepared,
+          around,
+          asks && isWatched(playbook.gate, io, options.yes),
+        );
+      return await runPrepared({ ...prepared, approval, resolve: around.resolve }, options, io, signal, stop);
     } finally {
       end?.();
       if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
@@ -96,8 +108,14 @@ async function refuseStateInBlue(store: JournalStore, { server, names }: Plan): 
   });
 }
 
+interface ReadyRun extends PreparedRun {
+  /** Throws RefusedError when the run needs an approval, and none holds. */
+  readonly approval: (store: JournalStore) => Promise<RunApproval | undefined>;
+  readonly resolve: Resolve;
+}
+
 async function runPrepared(
-  { plan, drivers }: PreparedRun,
+  { plan, drivers, approval: approve, resolve }: ReadyRun,
   options: RunOptions,
   io: CommandIo,
   signal: AbortSignal,
@@ -106,15 +124,23 @@ async function runPrepared(
   const screen = await screenFor(io, options.json === true);
   return withStore(options, async (store) => {
     await refuseStateInBlue(store, plan);
+    const approval = await refusing(() => approve(store));
     const journal = await refusing(() => store.create(plan.run));
     try {
       screen.start(plan);
       screen.event(
         await refusing(() =>
-          journal.append({ type: 'run-created', run: plan.run, operator: io.operator, plan }),
+          journal.append({
+            type: 'run-created',
+            run: plan.run,
+            operator: io.operator,
+            plan,
+            ...(approval && { approval }),
+          }),
         ),
       );
-      const driven = { store, journal, drivers, names: plan.names, screen, io, options, signal, stop };
+      const { names } = plan;
+      const driven = { store, journal, drivers, names, screen, io, resolve, options, signal, stop };
       const guard = guardOf(options, plan.run);
       const fresh = {
         live: 'blue' as const,

@@ -1,3 +1,4 @@
+import type { ApprovalMode } from './approval.ts';
 import type { DriverUse } from './driver.ts';
 import type { StepKind } from './step-kind.ts';
 
@@ -62,6 +63,13 @@ export interface Gate {
   readonly timeout: number | undefined;
   /** The answer when the time is over. */
   readonly otherwise: 'go' | 'stop';
+  /** An address that answers with 2xx once the switch may be made. */
+  readonly url?: {
+    /** With `${NAME}` references. */
+    readonly address: string;
+    /** Milliseconds between two requests. */
+    readonly every: number;
+  };
 }
 
 /** A shell line of the team's own around a phase of the run. */
@@ -131,6 +139,8 @@ export interface Playbook {
   readonly gate: Gate;
   readonly hooks: readonly Hook[];
   readonly windows: readonly MaintenanceWindow[];
+  /** Whether an unattended run needs an approval. */
+  readonly approval: ApprovalMode;
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

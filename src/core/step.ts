@@ -43,7 +43,7 @@ export interface StepContext {
 }
 
 /** How long an answer is waited for; the input of a gate's step. */
-export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise'>;
+export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise' | 'url'>;
 
 export interface StepResult {
   /** Plain JSON; stored in the journal. */

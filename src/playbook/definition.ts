@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
-import { conduct, limit } from './conduct.ts';
+import { approval, conduct, limit } from './conduct.ts';
 import { windows } from './window.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
@@ -173,5 +173,6 @@ export const definition = ({ blue, green, migrator, check, target }: Slots) =>
     expect: expectations().prefault({}),
     ...conduct(),
     window: windows(),
+    approval: approval(),
     switch: switchover(target),
   });

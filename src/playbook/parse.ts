@@ -8,7 +8,7 @@ import { readGreen } from './green.ts';
 import { readClone, readSwitch, readSync } from './sync.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
-import { hookLines, readGate, readHooks } from './hooks.ts';
+import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
 import type { Environment } from './values/environment.ts';
 import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
@@ -56,22 +56,13 @@ function readPlaybook(
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
   const targets = at(root, ['switch', 'targets']);
-  const byHand = [
-    at(root, ['blue']),
-    at(root, ['green']),
-    at(root, ['migrate']),
-    at(root, ['verify']),
-    targets,
-  ];
   const slot = z.unknown();
   const basics = validate(
     definition({ blue: slot.optional(), green: slot.optional(), migrator: slot, check: slot, target: slot }),
     root,
     [],
     reading,
-    {
-      verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
-    },
+    { verbatim: asWritten(root) },
   );
   const blue = readBlue(root, folder, reading, readFixture);
   const list = (noun: string, registry: DriverList['registry']): DriverList => ({
@@ -95,7 +86,7 @@ function readPlaybook(
   const clone = readClone(basics.clone, sync, green, refuse);
   if (green.url === undefined && green.name === blue.database)
     refuse(['green'], "is blue's own database; the copy needs a name of its own");
-  const gate = readGate(basics.gate);
+  const gate = readGate(basics.gate, at(root, ['gate']), reading);
   const { connect, lock, statement, ...steps } = basics.limits;
   const missing = missingPhases(sync, gate, uses.migrate?.length === 0);
   return {
@@ -114,11 +105,22 @@ function readPlaybook(
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
     windows: readWindows(basics.window),
+    approval: basics.approval,
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
   };
 }
+
+/** What is validated by hand, or kept with its references. */
+const asWritten = (root: MapTree): Set<Tree> =>
+  new Set([
+    ...[['blue'], ['green'], ['migrate'], ['verify'], ['switch', 'targets']].flatMap(
+      (path) => at(root, path) ?? [],
+    ),
+    ...hookLines(at(root, ['hooks'])),
+    ...gateAddress(at(root, ['gate'])),
+  ]);
 
 /** Phases that a run of this playbook does not have. */
 function missingPhases(sync: Sync, gate: Gate, nothingToMigrate: boolean): ReadonlySet<Hook['phase']> {

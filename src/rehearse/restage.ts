@@ -52,7 +52,8 @@ export function restage(
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  const { hooks: _hooks, verify, migrate, ...rest } = raw;
+  // Nothing real happens: nobody has to approve of it.
+  const { hooks: _hooks, approval: _approval, verify, migrate, ...rest } = raw;
   const { blue, green, targets } = replaced;
   const checks = entries(verify);
   if (checks && checks.length !== playbook.verify.length)
@@ -63,6 +64,7 @@ export function restage(
     ...rest,
     blue,
     ...(green !== undefined && { green }),
+    ...(playbook.gate.url && { gate: 'open' }),
     migrate: [
       ...replaced.first,
       ...(entries(migrate) ?? []).map((entry, index) =>
@@ -85,6 +87,7 @@ export function restage(
     text: stringify(staged, { lineWidth: 0 }),
     without: [
       ...playbook.hooks.map(({ when, phase, run }) => `the hook ${when} ${phase}: ${firstLine(run)}`),
+      ...(playbook.gate.url ? [`the gate: ${JSON.stringify(playbook.gate.url.address)}`] : []),
       ...playbook.verify.flatMap(({ driver, options }) =>
         OUTSIDE.has(driver) ? [`the check ${driver}: ${JSON.stringify(options['url'])}`] : [],
       ),

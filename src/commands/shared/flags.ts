@@ -1,0 +1,26 @@
+// What several commands take.
+export const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
+export const optionalRun = [
+  { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
+];
+export const runOrPlaybook = [
+  { name: '[run]', description: 'the run, or the beginning of its id; or a playbook, a file *.yml' },
+];
+export const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
+export const gate = {
+  flags: '--gate <name>',
+  description: 'the gate that is meant; the one that is open unless given',
+};
+export const json = { flags: '--json', description: 'print data as JSON on standard output' };
+
+export const rates = { flags: '--rates <file>', description: 'estimate by what a rehearsal has measured' };
+export const quiet = { flags: '-q, --quiet', description: 'print one line' };
+export const junit = { flags: '--junit <file>', description: 'write the findings as JUnit XML, too' };
+export const jobs = {
+  flags: '--jobs <count>',
+  description: 'readings of each side at the same time (default: 2)',
+};
+export const tables = {
+  flags: '--tables <names>',
+  description: 'only the rows of these tables, separated by commas',
+};
