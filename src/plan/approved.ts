@@ -116,12 +116,15 @@ function settingChanges(before: Approved, now: Approved): string[] {
   );
 }
 
+/** A migration's key begins with the place of its migrator. */
+const fileOf = (key: string): string => basename(key.replace(/^\d+ /, ''));
+
 function migrationChanges(before: Approved, now: Approved): string[] {
   const { added, changed, gone } = differenceOf(before.migrations, now.migrations);
   const words = [
-    ...added.map((file) => `${basename(file)} is new`),
-    ...changed.map((file) => `${basename(file)} was changed`),
-    ...gone.map((file) => `${basename(file)} is gone`),
+    ...added.map((key) => `${fileOf(key)} is new`),
+    ...changed.map((key) => `${fileOf(key)} was changed`),
+    ...gone.map((key) => `${fileOf(key)} is gone`),
   ];
   return words.length === 0 ? [] : [`migrations: ${words.join('; ')}`];
 }

@@ -84,7 +84,7 @@ export const approval = () =>
 /** How a run is conducted: who is asked, what runs besides, how often and how long. */
 export const conduct = () => ({
   gate: z
-    .union([z.enum(['ask', 'open']), timedGate()])
+    .union([timedGate(), z.enum(['ask', 'open'])])
     .prefault('ask')
     .describe(
       'ask: a person says go before the switch; open: the switch follows by itself; with a timeout: who says nothing has said what stands under then.',

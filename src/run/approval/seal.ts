@@ -14,8 +14,10 @@ const SHORTEST = 16;
 export function keyOf(variables: Readonly<Record<string, string>>): string | undefined {
   const key = variables[KEY_VARIABLE];
   if (key === undefined) return undefined;
-  addSecret(key);
-  if (key.length >= SHORTEST) return key;
+  if (key.length >= SHORTEST) {
+    addSecret(key);
+    return key;
+  }
   throw new UsageError(`${KEY_VARIABLE} is shorter than ${SHORTEST} characters`, {
     hint: 'make one, for instance with: openssl rand -hex 32',
   });
