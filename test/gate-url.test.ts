@@ -4,10 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { createEnvironment } from '../src/playbook/values/environment.ts';
+import { read } from '../src/rehearse/read.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { shop as makeShop, type Shop } from './helpers/shop.ts';
 import { until } from './helpers/until.ts';
-import { workplace } from './helpers/cli.ts';
+import { root, workplace } from './helpers/cli.ts';
 
 let server: TestServer;
 test.before(async () => {
@@ -170,4 +172,15 @@ test('mistakes of an address are shown where they are', async (t) => {
     t.false(err.includes('sesame'));
   }
   t.false(existsSync(join(work.folder, '.cutover')));
+});
+
+test('who rehearses need not know the address', async (t) => {
+  const work = await workplace(t);
+  const file = await work.file(
+    'playbook.yml',
+    'version: 1\nname: shop\nblue: ${DATABASE_URL}\ngate: { url: "${CHANGE_URL}", timeout: 1m }\nswitch: { targets: [database-rename] }\n',
+  );
+  const given = { fixture: join(root, 'fixtures/orders'), scale: undefined, seed: undefined };
+  const { playbook } = await read({ file, env: createEnvironment({}), ...given });
+  t.is(playbook.gate.url?.address, '${CHANGE_URL}');
 });

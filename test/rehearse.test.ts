@@ -143,7 +143,8 @@ migrate:
 verify: [row-counts, { http: { url: "http://127.0.0.1:${port}/health" } }, { command: { run: test -f app.env } }]
 expect: { changed: [] }
 hooks: [{ before: fence, run: touch hooked }]
-gate: { timeout: 1h }
+gate: { url: "http://127.0.0.1:${port}/CHG123", timeout: 1h }
+approval: required
 switch: { targets: [env-file: { path: app.env }] }
 `,
   );
@@ -165,6 +166,7 @@ switch: { targets: [env-file: { path: app.env }] }
   for (const line of [
     /^the hook before fence: touch hooked$/,
     /^the check http: "http:/,
+    /^the gate: "http:/,
     /^nothing reads .*app\.env/,
   ])
     t.true(
