@@ -361,6 +361,8 @@ atTerminal(
     const resumed = await work.cutover(['resume', '--yes'], env);
     t.is(resumed.code, 3, resumed.err);
     t.regex(resumed.err, /has no approval: a person was to answer its gate/);
+    const quick = terminal(work, ['resume', '--yes'], { env });
+    t.is((await quick.done).code, 3, quick.end());
     const finished = terminal(work, ['resume'], { env });
     await finished.waitFor(/Switch now\?/);
     finished.type('y\r');
@@ -383,4 +385,19 @@ atTerminal('approving at a terminal asks', async (t) => {
   // Nobody answers an open gate: it does not matter where the run is begun.
   const ran = terminal(work, ['run', 'playbook.yml'], { env });
   t.is((await ran.done).code, 0, ran.end());
+});
+
+atTerminal('at a terminal, too, a gate that opens without that person is no approval', async (t) => {
+  for (const gate of [
+    'gate: ask',
+    'gate: { timeout: 5s, then: go }',
+    'gate: { url: "http://127.0.0.1:1/", timeout: 5s }',
+  ]) {
+    const subject = await scene(t, `${LINES.replace('gate: open', gate)}\napproval: required`);
+    const words = ['run', 'playbook.yml', ...(gate === 'gate: ask' ? ['--yes'] : [])];
+    const ran = terminal(subject.work, words, { env: subject.env });
+    t.is((await ran.done).code, 3, ran.end());
+    t.regex(ran.text(), /nobody has given one/);
+    await subject.assertNoRun();
+  }
 });
