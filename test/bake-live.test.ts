@@ -40,7 +40,7 @@ test(
     t.deepEqual(errors, []);
     t.true(acknowledged > 100, String(acknowledged));
     t.deepEqual(await ledger.problems(server(), blue.name), []);
-    t.is(await readFile(join(work.folder, 'told'), 'utf8'), 'started \nfailed 7\nswapped-back 6\n');
+    t.is(await readFile(join(work.folder, 'told'), 'utf8'), 'started\nfailed 7\nswapped-back 6\n');
     const types = (await eventsOf(work)).map(({ type }) => type);
     t.deepEqual(
       types.filter((type) => type === 'ownership-moved'),

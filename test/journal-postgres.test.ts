@@ -149,6 +149,22 @@ test('PostgreSQL: a role without rights is told the grant; a newer schema is lef
   await t.throwsAsync(() => store.list(), { instanceOf: RefusedError, message: /newer version/ });
 });
 
+test('PostgreSQL: a schema of the version before is read as it is, and brought forward by who writes', async (t) => {
+  const database = await server.database('journals');
+  const store = kept(new PostgresJournalStore(server.url(database)));
+  await (await store.create('run-1')).close();
+  await server.sql('drop table cutover.approvals; update cutover.version set version = 1', database);
+  t.deepEqual(await store.list(), ['run-1']);
+  t.is(await store.approval('shop'), undefined);
+  t.false(await store.disapprove('shop'));
+  const version = async (): Promise<unknown> => server.sql('select version from cutover.version', database);
+  t.deepEqual(await version(), [{ version: 1 }]);
+  await (await store.create('run-2')).close();
+  t.deepEqual(await version(), [{ version: 2 }]);
+  t.is(await store.approval('shop'), undefined);
+  t.deepEqual(await store.list(), ['run-1', 'run-2']);
+});
+
 test('a state database that cannot be reached is a refusal, and its password is not told', async (t) => {
   const work = await workplace(t);
   const shop = await server.database('shop');

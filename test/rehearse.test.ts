@@ -144,12 +144,13 @@ migrate:
 verify: [row-counts, { http: { url: "http://127.0.0.1:${port}/health" } }, { command: { run: test -f app.env } }]
 expect: { changed: [] }
 hooks: [{ before: fence, run: touch hooked }]
-gate: { timeout: 1h }
 notify:
   - webhook: { url: "http://127.0.0.1:${port}/hook" }
   - ping: { url: "\${PING_URL}" }
   - email: { smtp: "\${SMTP_URL}", from: a@example.com, to: [b@example.com] }
   - command: { run: touch told }
+gate: { url: "http://127.0.0.1:${port}/CHG123", timeout: 1h }
+approval: required
 switch: { targets: [env-file: { path: app.env }] }
 `,
   );
@@ -175,6 +176,7 @@ switch: { targets: [env-file: { path: app.env }] }
     /^the check http: "http:/,
     /^the notices by webhook \(playbook\.yml:\d+:\d+\)$/,
     /^the notices by email /,
+    /^the gate: "http:/,
     /^nothing reads .*app\.env/,
   ])
     t.true(

@@ -1,9 +1,12 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
+import { approvedOf, needsApproval } from '../plan/approved.ts';
 import { loadPlaybook } from '../playbook/load.ts';
+import { standingData, standingText } from '../report/approval.ts';
 import { planText } from '../report/plan.ts';
 import { prepareRun } from '../run/new-run.ts';
 import { withoutSecrets } from '../journal/redact-event.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { standingFor } from './shared/standing.ts';
 import { measuredBefore, surroundingsOf } from './shared/surroundings.ts';
 
 export async function run(
@@ -13,16 +16,23 @@ export async function run(
 ): Promise<ExitCode> {
   const around = await surroundingsOf(options);
   const playbook = await loadPlaybook(file!, around.env);
-  const { plan, drivers } = await prepareRun(
+  const { plan, drivers, objects } = await prepareRun(
     playbook,
     around,
     false,
     await measuredBefore(options, playbook.name),
   );
-  try {
-    io.out(options.json ? JSON.stringify(withoutSecrets(plan), null, 2) : planText(plan, io.outStyle));
-  } finally {
-    await drivers.end();
+  await drivers.end();
+  const asks = playbook.approval !== 'none';
+  const need = needsApproval(plan) ? 'needed' : 'not needed';
+  const standing =
+    asks && (await standingFor(playbook, options, around, approvedOf(plan, playbook, objects)));
+  if (options.json) {
+    const data = { ...withoutSecrets(plan), ...(standing && { standing: standingData(standing, need) }) };
+    io.out(JSON.stringify(data, null, 2));
+  } else {
+    io.out(planText(plan, io.outStyle));
+    if (standing) io.out(standingText(playbook, standing, need));
   }
   return plan.findings.some(({ severity }) => severity === 'failure') ? EXIT.refused : EXIT.done;
 }

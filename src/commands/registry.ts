@@ -8,6 +8,7 @@ import {
   playbook,
   quiet,
   rates,
+  runOrPlaybook,
   tables,
   yes,
 } from './shared/flags.ts';
@@ -64,7 +65,17 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('./report.ts'),
   },
-  { name: 'runs', summary: 'List all runs', options: [json], load: () => import('./runs.ts') },
+  {
+    name: 'runs',
+    summary: 'List all runs, or remove those that are over since long',
+    options: [
+      json,
+      { flags: '--limit <count>', description: 'only so many of the newest' },
+      { flags: '--prune <age>', description: 'remove runs that are over for longer: 90d' },
+      { flags: '-y, --yes', description: 'with --prune: remove them without a question' },
+    ],
+    load: () => import('./runs.ts'),
+  },
   {
     name: 'swap-back',
     summary: 'Make the previous copy live again',
@@ -121,15 +132,20 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'approve',
-    summary: 'Answer the gate of a run with yes, from another terminal',
-    arguments: optionalRun,
-    options: [gate],
+    summary: 'Answer the gate of a run with yes, or approve an unattended run of a playbook beforehand',
+    arguments: runOrPlaybook,
+    options: [
+      gate,
+      { flags: '--until <time>', description: 'of a playbook: when the approval ends (ISO 8601)' },
+      { flags: '--for <time>', description: 'of a playbook: how long the approval holds (default: 7d)' },
+      { flags: '-y, --yes', description: 'of a playbook: approve the plan without a question' },
+    ],
     load: () => import('./approve.ts'),
   },
   {
     name: 'reject',
-    summary: 'Answer the gate of a run with no, from another terminal',
-    arguments: optionalRun,
+    summary: 'Answer the gate of a run with no, or take the approval of a playbook back',
+    arguments: runOrPlaybook,
     options: [gate],
     load: () => import('./reject.ts'),
   },

@@ -1,9 +1,13 @@
 import type { ExitCode } from '../core/errors.ts';
 import { answerGate, type GateOptions } from './shared/answer-gate.ts';
+import { disapprovePlaybook } from './shared/approve-playbook.ts';
+import { isPlaybook } from './shared/approving.ts';
 import type { CommandIo } from './shared/io.ts';
 
+/** Answers the gate of a run with no, or takes the approval of a playbook back. */
 export const run = (
   [named]: readonly (string | undefined)[],
   options: GateOptions,
   io: CommandIo,
-): Promise<ExitCode> => answerGate('stop', named, options, io);
+): Promise<ExitCode> =>
+  isPlaybook(named) ? disapprovePlaybook(named, options, io) : answerGate('stop', named, options, io);

@@ -6,6 +6,7 @@ import { resume } from '../run/recover/resume.ts';
 import { watched } from '../run/notify/watch.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
+import { isWatched, refuseUnapproved } from './shared/approving.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -30,6 +31,7 @@ export async function run(
     const gate = openGate(chosen);
     const asks = gate !== undefined && !options.yes;
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
+    if (gate) refuseUnapproved(chosen.plan, chosen.approval, isWatched(gate, io, options.yes));
     const around = await surroundingsOf(options);
     const told = toldOf(chosen.plan);
     return notifying(io, around, told, async (outbox) => {
@@ -49,6 +51,7 @@ export async function run(
             names: state.plan.names,
             screen,
             io,
+            resolve: around.resolve,
             options,
             signal,
             stop,

@@ -1,3 +1,5 @@
+import type { RunApproval } from '../core/approval.ts';
+import type { Resolve } from '../core/driver.ts';
 import type { ExitCode } from '../core/errors.ts';
 import { RefusedError } from '../core/errors.ts';
 import type { Gate } from '../core/playbook.ts';
@@ -10,6 +12,7 @@ import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import type { Outbox } from '../run/notify/outbox.ts';
 import { watched } from '../run/notify/watch.ts';
 import { refusing } from '../run/refusing.ts';
+import { approvalFor, isWatched } from './shared/approving.ts';
 import { Deadline } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
@@ -37,7 +40,13 @@ export async function run(
       let deadline: Deadline | undefined;
       try {
         deadline = new Deadline(options.until, prepared.plan, stop);
-        return await runPrepared({ ...prepared, deadline }, { options, io, outbox, signal, stop });
+        const watching = asks && isWatched(playbook.gate, io, options.yes);
+        const approval = (store: JournalStore): Promise<RunApproval | undefined> =>
+          approvalFor(store, file!, playbook, prepared, around, watching);
+        return await runPrepared(
+          { ...prepared, deadline, approval, resolve: around.resolve },
+          { options, io, outbox, signal, stop },
+        );
       } finally {
         deadline?.end();
         if (prepared.drivers.stays) io.err(`The embedded server goes on running: ${prepared.drivers.stays}`);
@@ -83,8 +92,15 @@ interface Running {
   readonly stop: Stop;
 }
 
+interface ReadyRun extends PreparedRun {
+  readonly deadline: Deadline;
+  /** Throws RefusedError when the run needs an approval, and none holds. */
+  readonly approval: (store: JournalStore) => Promise<RunApproval | undefined>;
+  readonly resolve: Resolve;
+}
+
 async function runPrepared(
-  { plan, drivers, deadline }: PreparedRun & { readonly deadline: Deadline },
+  { plan, drivers, deadline, approval: approve, resolve }: ReadyRun,
   { options, io, outbox, signal, stop }: Running,
 ): Promise<ExitCode> {
   const screen = watched(await screenFor(io, options.json === true), outbox, {
@@ -93,15 +109,23 @@ async function runPrepared(
   });
   return withStore(options, async (store) => {
     await refuseStateInBlue(store, plan);
+    const approval = await refusing(() => approve(store));
     const journal = await refusing(() => store.create(plan.run));
     try {
       screen.start(plan);
       screen.event(
         await refusing(() =>
-          journal.append({ type: 'run-created', run: plan.run, operator: io.operator, plan }),
+          journal.append({
+            type: 'run-created',
+            run: plan.run,
+            operator: io.operator,
+            plan,
+            ...(approval && { approval }),
+          }),
         ),
       );
-      const driven = { store, journal, drivers, names: plan.names, screen, io, options, signal, stop };
+      const { names } = plan;
+      const driven = { store, journal, drivers, names, screen, io, resolve, options, signal, stop };
       const guard = guardOf(options, plan.run);
       const fresh = {
         live: 'blue' as const,

@@ -1,8 +1,10 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import { loadPlaybook } from '../playbook/load.ts';
+import { standingText } from '../report/approval.ts';
 import { windowsText } from '../report/windows.ts';
 import { nextOpenings } from '../schedule/calendar.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { standingFor } from './shared/standing.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
 type WindowsOptions = Options<{ count?: string; json?: true }>;
@@ -13,8 +15,9 @@ export async function run(
   options: WindowsOptions,
   io: CommandIo,
 ): Promise<ExitCode> {
-  const { env } = await surroundingsOf(options);
-  const { windows } = await loadPlaybook(file!, env);
+  const around = await surroundingsOf(options);
+  const playbook = await loadPlaybook(file!, around.env);
+  const { windows } = playbook;
   if (windows.length === 0)
     throw new UsageError('the playbook has no window', {
       where: file,
@@ -38,6 +41,10 @@ export async function run(
         2,
       ),
     );
-  else io.out(windowsText(openings, new Intl.DateTimeFormat().resolvedOptions().timeZone));
+  else {
+    io.out(windowsText(openings, new Intl.DateTimeFormat().resolvedOptions().timeZone));
+    if (playbook.approval !== 'none')
+      io.out(`\n${standingText(playbook, await standingFor(playbook, options, around), undefined)}`);
+  }
   return EXIT.done;
 }

@@ -1,3 +1,4 @@
+import type { RunApproval } from './approval.ts';
 import type { Finding } from './check.ts';
 import type { Plan } from './plan.ts';
 import type { Side } from './side.ts';
@@ -15,7 +16,14 @@ export interface ErrorRecord {
 
 /** What happened, as it is written to the journal; a closed union. Steps of a plan are named by their id. */
 export type EventBody =
-  | { readonly type: 'run-created'; readonly run: string; readonly operator: string; readonly plan: Plan }
+  | {
+      readonly type: 'run-created';
+      readonly run: string;
+      readonly operator: string;
+      readonly plan: Plan;
+      /** What an unattended run was allowed by. */
+      readonly approval?: RunApproval;
+    }
   /** Another process goes on with the run: the steps from `from` on are executed, once more where they were begun. */
   | {
       readonly type: 'run-resumed';

@@ -54,6 +54,8 @@ export interface Facts {
     readonly privileges: readonly Privilege[] | undefined;
     readonly settings: readonly Setting[];
     readonly fingerprint: string;
+    /** A hash of each object of the schema, by its kind and name. */
+    readonly schema: Readonly<Record<string, string>>;
     /** How the database sorts and compares. */
     readonly locale: {
       readonly encoding: string;

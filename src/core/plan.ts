@@ -1,6 +1,7 @@
 import type { Names } from './database.ts';
 import type { Estimate } from '../util/units.ts';
 import type { DriverUse } from './driver.ts';
+import type { ApprovalMode } from './approval.ts';
 import type { Finding } from './check.ts';
 import type { FollowPlan } from './live.ts';
 import type {
@@ -66,6 +67,8 @@ export interface Plan {
   readonly longTransactions: LongTransactions;
   readonly retries: Retries;
   readonly limits: Limits;
+  /** Undefined in plans of versions that knew none. */
+  readonly approval?: ApprovalMode;
   readonly migrate: readonly DriverUse[];
   readonly verify: readonly DriverUse[];
   readonly targets: readonly DriverUse[];

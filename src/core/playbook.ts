@@ -1,3 +1,4 @@
+import type { ApprovalMode } from './approval.ts';
 import type { DriverUse } from './driver.ts';
 import type { StepKind } from './step-kind.ts';
 
@@ -62,6 +63,13 @@ export interface Gate {
   readonly timeout: number | undefined;
   /** The answer when the time is over. */
   readonly otherwise: 'go' | 'stop';
+  /** An address that answers with 2xx once the switch may be made. */
+  readonly url?: {
+    /** With `${NAME}` references. */
+    readonly address: string;
+    /** Milliseconds between two requests. */
+    readonly every: number;
+  };
 }
 
 /** What is looked at for a while when green is live. */
@@ -145,6 +153,8 @@ export interface Playbook {
   readonly bake: Bake | undefined;
   /** Who is told what becomes of a run. */
   readonly notify: readonly DriverUse[];
+  /** Whether an unattended run needs an approval. */
+  readonly approval: ApprovalMode;
   readonly retries: Retries;
   readonly limits: Limits;
   readonly switch: {

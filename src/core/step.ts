@@ -45,7 +45,7 @@ export interface StepContext {
 }
 
 /** How long an answer is waited for; the input of a gate's step. */
-export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise'>;
+export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise' | 'url'>;
 
 /** The input of a bake's step. */
 export type BakeInput = Omit<Bake, 'checks'>;

@@ -1,11 +1,14 @@
-import { mkdir, open, readdir, readFile, stat, truncate, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Approval } from '../core/approval.ts';
 import type { Event, EventBody } from '../core/event.ts';
-import { messageOf, RefusedError, UsageError } from '../core/errors.ts';
+import { messageOf, RefusedError } from '../core/errors.ts';
 import { syncFolder } from '../util/atomic-file.ts';
 import { inTurn } from '../util/in-turn.ts';
 import { describeHolder, lockHolder, takeLock } from '../util/lock-file.ts';
+import { ApprovalFolder } from './approvals.ts';
 import { JournalError, type Journal, type JournalStore, type Request, type RequestBody } from './journal.ts';
+import { readJournal } from './read-file.ts';
 import { withoutSecrets } from './redact-event.ts';
 import { newRequest, RequestFolder } from './requests.ts';
 
@@ -20,10 +23,14 @@ const LOCK = 'writer';
 export class FileJournalStore implements JournalStore {
   readonly place: string;
   readonly #folder: string;
+  readonly #removed: string;
+  readonly #approvals: ApprovalFolder;
 
   constructor(folder: string) {
     this.place = folder;
     this.#folder = join(folder, 'runs');
+    this.#removed = join(folder, 'removed');
+    this.#approvals = new ApprovalFolder(join(folder, 'approvals'));
   }
 
   async create(run: string): Promise<Journal> {
@@ -91,6 +98,33 @@ export class FileJournalStore implements JournalStore {
 
   withdraw(run: string, id: string): Promise<void> {
     return this.#requests(run).withdraw(id);
+  }
+
+  async remove(run: string): Promise<void> {
+    await readJournal(this.#path(run), run);
+    const release = await this.#hold(run);
+    try {
+      // Out of the list in one step; what a process that died here has left goes with the next one.
+      await mkdir(this.#removed, { recursive: true, mode: 0o700 });
+      await rename(join(this.#folder, run), join(this.#removed, run));
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    await syncFolder(this.#folder);
+    await rm(this.#removed, { recursive: true, force: true });
+  }
+
+  approve(approval: Approval): Promise<void> {
+    return this.#approvals.put(approval);
+  }
+
+  approval(name: string): Promise<Approval | undefined> {
+    return this.#approvals.get(name);
+  }
+
+  disapprove(name: string): Promise<boolean> {
+    return this.#approvals.remove(name);
   }
 
   home(): Promise<undefined> {
@@ -186,38 +220,5 @@ class FileJournal implements Journal {
       where: this.#path,
       hint: `see what is at work there: cutover status ${this.run}`,
     });
-  }
-}
-
-async function readJournal(path: string, run: string): Promise<{ events: Event[]; bytes: number }> {
-  const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'ENOENT') throw cause;
-    throw new UsageError(`there is no run ${run}`, {
-      where: path,
-      hint: 'see the runs there are: cutover runs',
-    });
-  });
-  const events: Event[] = [];
-  let bytes = 0;
-  // Only a line with its end is an event: what follows the last line end was torn off by a crash.
-  for (let end = content.indexOf(10); end !== -1; end = content.indexOf(10, bytes)) {
-    const event = parseLine(content.toString('utf8', bytes, end));
-    if (event?.seq !== events.length + 1) {
-      throw new JournalError(`the journal is damaged at line ${events.length + 1}`, {
-        where: path,
-        hint: 'restore the file from a backup; nothing was changed',
-      });
-    }
-    events.push(event);
-    bytes = end + 1;
-  }
-  return { events, bytes };
-}
-
-function parseLine(line: string): Event | undefined {
-  try {
-    return JSON.parse(line) as Event;
-  } catch {
-    return undefined;
   }
 }

@@ -22,9 +22,11 @@ export function fold(events: readonly Event[]): RunState {
     phase: 'running',
     live: 'blue',
     operator: first.operator,
+    approval: first.approval,
     resumed: [],
     startedAt: first.at,
     endedAt: undefined,
+    finishedAt: undefined,
     exit: undefined,
     error: undefined,
     steps: Object.fromEntries(
@@ -44,6 +46,15 @@ const moved = (state: RunState, { to, closed, at }: Event & { type: 'ownership-m
   live: to,
   closed,
   switchedAt: to === 'green' ? at : state.switchedAt,
+});
+
+const finished = (state: RunState, event: Event & { type: 'run-finished' }): RunState => ({
+  ...state,
+  phase: event.outcome,
+  exit: event.exit,
+  endedAt: event.at,
+  finishedAt: event.at,
+  error: event.error ?? state.error,
 });
 
 /** Every legal transition of a run, in one place. */
@@ -101,13 +112,7 @@ export function transition(state: RunState, event: Event): RunState {
       return moved(state, event);
     case 'run-finished':
       require(state, event, ['running', 'unwinding', 'stuck']);
-      return {
-        ...state,
-        phase: event.outcome,
-        exit: event.exit,
-        endedAt: event.at,
-        error: event.error ?? state.error,
-      };
+      return finished(state, event);
     case 'swap-back-started':
     case 'swap-back-counted':
     case 'swap-back-finished':

@@ -1,3 +1,4 @@
+import type { Approval } from '../core/approval.ts';
 import { CutoverError, EXIT } from '../core/errors.ts';
 import type { Event, EventBody } from '../core/event.ts';
 
@@ -56,6 +57,17 @@ export interface JournalStore {
   requests(run: string): Promise<Request[]>;
   /** Takes a request back; repeatable. */
   withdraw(run: string, id: string): Promise<void>;
+  /**
+   * Removes a run whole, for good. Throws RefusedError that names the holder while a living process holds its journal, and
+   * UsageError when there is no such run.
+   */
+  remove(run: string): Promise<void>;
+  /** Keeps an approval in the place of the one before it of the same playbook; durable when the promise settles. */
+  approve(approval: Approval): Promise<void>;
+  /** The latest approval of a playbook, by its name. Throws RefusedError when it cannot be read. */
+  approval(name: string): Promise<Approval | undefined>;
+  /** Takes the approval of a playbook back; says whether there was one. */
+  disapprove(name: string): Promise<boolean>;
   /** The database that the journals are in, and its server's `system_identifier`; undefined when they are in files. */
   home(): Promise<{ readonly server: string; readonly database: string } | undefined>;
   /** Closes what the store itself holds open. */

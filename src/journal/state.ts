@@ -1,3 +1,4 @@
+import type { RunApproval } from '../core/approval.ts';
 import type { Finding } from '../core/check.ts';
 import type { ErrorRecord, Event, RunOutcome } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
@@ -40,10 +41,14 @@ export interface RunState {
   /** The side that the targets point at, as far as the journal knows. */
   readonly live: Side;
   readonly operator: string;
+  /** What an unattended run was allowed by. */
+  readonly approval: RunApproval | undefined;
   /** Who went on with the run after a process of it had died. */
   readonly resumed: readonly { readonly at: string; readonly operator: string }[];
   readonly startedAt: string;
   readonly endedAt: string | undefined;
+  /** When the run itself was over, whatever was done with it afterwards. */
+  readonly finishedAt: string | undefined;
   readonly exit: number | undefined;
   readonly error: ErrorRecord | undefined;
   readonly steps: Readonly<Record<string, StepState>>;

@@ -46,6 +46,7 @@ export function buildPlan(playbook: Playbook, parts: PlanParts): Plan {
     longTransactions: playbook.switch.longTransactions,
     retries: playbook.retries,
     limits: playbook.limits,
+    approval: playbook.approval,
     migrate: playbook.migrate,
     verify: playbook.verify,
     targets: playbook.switch.targets,

@@ -171,18 +171,24 @@ function verifyStep({ checks, close, names, facts, live }: PlanParts): PlannedSt
   });
 }
 
-function gateStep({ timeout, otherwise }: Gate): PlannedStep {
+function gateStep({ timeout, otherwise, url }: Gate): PlannedStep {
   const limit =
     timeout === undefined
       ? []
       : [`after ${formatDuration(timeout)} without an answer: ${otherwise === 'go' ? 'yes' : 'no'}`];
-  const input: GateLimit = { otherwise, ...(timeout === undefined ? {} : { timeout }) };
+  const input: GateLimit = {
+    otherwise,
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(url && { url }),
+  };
   return step(
     'gate',
     'gate',
     'Wait for a yes before the switch',
     [
-      'asks at the terminal; --yes answers beforehand, cutover approve and reject from another terminal',
+      url
+        ? `GET ${url.address}, every ${formatDuration(url.every)}: 2xx is a yes; besides, people may answer`
+        : 'asks at the terminal; --yes answers beforehand, cutover approve and reject from another terminal',
       ...limit,
     ],
     NOTHING,

@@ -49,17 +49,43 @@ const hook = () =>
       error: 'must have exactly one of "before" and "after", as in "before: fence"',
     });
 
+/** Somebody else's server is not asked more often. */
+const SHORTEST_MS = 1000;
+
+const timedGate = () =>
+  z
+    .strictObject({
+      url: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('An address that answers with 2xx once the switch may be made; may hold references.'),
+      every: limit()
+        .refine((ms) => ms >= SHORTEST_MS, { error: 'must be at least 1s' })
+        .optional()
+        .describe('How long after an answer the url is asked again; 15s unless given.'),
+      timeout: limit().describe('How long an answer is waited for.'),
+      // oxlint-disable-next-line unicorn/no-thenable -- the playbook's word; it holds no function
+      then: z.enum(['stop', 'go']).prefault('stop').describe('The answer when the time is over.'),
+    })
+    .refine(({ url, every }) => url !== undefined || every === undefined, {
+      error: 'says how often a url is asked; write the url, too',
+      path: ['every'],
+    });
+
+/** Whether an unattended run needs somebody's word beforehand. */
+export const approval = () =>
+  z
+    .enum(['none', 'required', 'on-warnings'])
+    .prefault('none')
+    .describe(
+      'Whether an unattended run needs cutover approve: always, or when the preflight warns of something.',
+    );
+
 /** How a run is conducted: who is asked, what runs besides, how often and how long. */
 export const conduct = () => ({
   gate: z
-    .union([
-      z.enum(['ask', 'open']),
-      z.strictObject({
-        timeout: limit().describe('How long an answer is waited for.'),
-        // oxlint-disable-next-line unicorn/no-thenable -- the playbook's word; it holds no function
-        then: z.enum(['stop', 'go']).prefault('stop').describe('The answer when the time is over.'),
-      }),
-    ])
+    .union([timedGate(), z.enum(['ask', 'open'])])
     .prefault('ask')
     .describe(
       'ask: a person says go before the switch; open: the switch follows by itself; with a timeout: who says nothing has said what stands under then.',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../core/driver.ts';
 import { duration, path } from '../util/options.ts';
 import { parsePath } from '../util/sql.ts';
-import { bake, conduct, limit } from './conduct.ts';
+import { approval, bake, conduct, limit } from './conduct.ts';
 import { windows } from './window.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
@@ -183,6 +183,7 @@ export const definition = ({ blue, green, migrator, check, target, notice, baked
       .nullable()
       .prefault([])
       .describe('Who is told when a run starts, waits, switches, fails or is swapped back.'),
+    approval: approval(),
     switch: switchover(target),
     bake: bake(baked),
   });

@@ -1,6 +1,6 @@
 import type { Gate, Hook } from '../core/playbook.ts';
 import { refuseLiteralPassword } from './drivers.ts';
-import type { Reading } from './values/evaluate.ts';
+import { evaluate, type Reading } from './values/evaluate.ts';
 import type { Tree } from './text/tree.ts';
 
 interface Written {
@@ -58,8 +58,42 @@ export function readHooks(
   });
 }
 
-/** A gate in all its parts. */
-export function readGate(written: 'ask' | 'open' | { timeout: number; then: 'go' | 'stop' }): Gate {
+type WrittenGate =
+  | 'ask'
+  | 'open'
+  | {
+      readonly url?: string | undefined;
+      readonly every?: number | undefined;
+      readonly timeout: number;
+      readonly then: 'go' | 'stop';
+    };
+
+const EVERY_MS = 15_000;
+
+/** The address of a gate: its references stay, for they may hold secrets. */
+export const gateAddress = (gate: Tree | undefined): Tree[] => {
+  const tree = gate && part(gate, 'url');
+  return tree ? [tree] : [];
+};
+
+/** A gate in all its parts; adds a mistake where its address is none. */
+export function readGate(written: WrittenGate, tree: Tree | undefined, reading: Reading): Gate {
   if (typeof written === 'string') return { mode: written, timeout: undefined, otherwise: 'stop' };
-  return { mode: 'ask', timeout: written.timeout, otherwise: written.then };
+  const { url, every = EVERY_MS, timeout, then } = written;
+  for (const address of gateAddress(tree)) refuseNoAddress(address, reading);
+  return {
+    mode: 'ask',
+    timeout,
+    otherwise: then,
+    ...(url !== undefined && { url: { address: url, every } }),
+  };
+}
+
+function refuseNoAddress(tree: Tree, reading: Reading): void {
+  const path = ['gate', 'url'];
+  refuseLiteralPassword(tree, path, reading);
+  const value = String(evaluate(tree, path, reading, { secret: new Set([tree]) }));
+  if (tree.kind === 'scalar' && reading.broken.has(tree)) return;
+  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return;
+  reading.mistakes.add(tree.place, path, 'must be an address such as https://change.example/CHG123');
 }

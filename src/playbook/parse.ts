@@ -9,7 +9,7 @@ import { readGreen } from './green.ts';
 import { readClone, readSwitch, readSync } from './sync.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
-import { hookLines, readGate, readHooks } from './hooks.ts';
+import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
 import type { Environment } from './values/environment.ts';
 import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
@@ -79,7 +79,7 @@ function readPlaybook(
   const clone = readClone(basics.clone, sync, green, refuse);
   if (green.url === undefined && green.name === blue.database)
     refuse(['green'], "is blue's own database; the copy needs a name of its own");
-  const gate = readGate(basics.gate);
+  const gate = readGate(basics.gate, at(root, ['gate']), reading);
   const { connect, lock, statement, ...steps } = basics.limits;
   const bake = readBake(basics.bake, uses.bake);
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
@@ -101,6 +101,7 @@ function readPlaybook(
     windows: readWindows(basics.window),
     bake,
     notify: uses.notify ?? [],
+    approval: basics.approval,
     retries,
     limits: { connect, lock, statement, steps },
     switch: { targets: uses.targets ?? [], ...readSwitch(basics.switch) },
@@ -109,12 +110,11 @@ function readPlaybook(
 
 /** Everything but the entries of lists, which are read by hand. */
 function readBasics(root: MapTree, reading: Reading) {
-  const byHand = BY_HAND.map((path) => at(root, path));
   const slot = z.unknown();
   const none = slot.optional();
   const slots = { migrator: slot, check: slot, target: slot, notice: slot, baked: slot };
   return validate(definition({ ...slots, blue: none, green: none }), root, [], reading, {
-    verbatim: new Set([...byHand.filter((tree) => tree !== undefined), ...hookLines(at(root, ['hooks']))]),
+    verbatim: asWritten(root),
   });
 }
 
@@ -137,6 +137,14 @@ function readLists(root: MapTree, registries: Registries, folder: string, readin
     bake: readBakeChecks(at(root, ['bake', 'checks']), list('check', registries.bake)),
   };
 }
+
+/** What is validated by hand, or kept with its references. */
+const asWritten = (root: MapTree): Set<Tree> =>
+  new Set([
+    ...BY_HAND.flatMap((path) => at(root, path) ?? []),
+    ...hookLines(at(root, ['hooks'])),
+    ...gateAddress(at(root, ['gate'])),
+  ]);
 
 /** Phases that a run of this playbook does not have. */
 function missingPhases(

@@ -72,6 +72,8 @@ function placeholders(raw: Read['raw'], database: string): Record<string, string
     const variable = variableOf(value);
     if (variable !== undefined) found[variable] = `postgresql://${host}/${encodeURIComponent(name)}`;
   };
+  const gate = variableOf((raw['gate'] as Read['raw'] | null | undefined)?.['url']);
+  if (gate !== undefined) found[gate] = 'https://stage/';
   put(raw['blue'], 'stage', database);
   put(raw['green'], 'stage', `${database}_green`);
   const targets = (raw['switch'] as { targets?: unknown } | undefined)?.targets;

@@ -56,7 +56,8 @@ export function restage(
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  const { hooks: _hooks, notify: _notify, verify, migrate, bake, ...rest } = raw;
+  // Nothing real happens: nobody has to approve of it, and nobody is told.
+  const { hooks: _hooks, notify: _notify, approval: _approval, verify, migrate, bake, ...rest } = raw;
   const { blue, green, targets } = replaced;
   const pathsOf = (name: string): readonly string[] => replaced.paths('checks', name);
   const kept = checksFor(entries(verify), playbook.verify, playbook, pathsOf);
@@ -65,6 +66,7 @@ export function restage(
     ...rest,
     blue,
     ...(green !== undefined && { green }),
+    ...(playbook.gate.url && { gate: 'open' }),
     migrate: [
       ...replaced.first,
       ...(entries(migrate) ?? []).map((entry, index) =>
@@ -85,6 +87,7 @@ export function restage(
     text: stringify(staged, { lineWidth: 0 }),
     without: [
       ...playbook.hooks.map(({ when, phase, run }) => `the hook ${when} ${phase}: ${firstLine(run)}`),
+      ...(playbook.gate.url ? [`the gate: ${JSON.stringify(playbook.gate.url.address)}`] : []),
       ...[...playbook.verify, ...(playbook.bake?.checks ?? [])].flatMap(({ driver, options }) =>
         OUTSIDE.has(driver) ? [`the check ${driver}: ${JSON.stringify(options['url'])}`] : [],
       ),

@@ -4,6 +4,7 @@ import type { RunState } from '../journal/fold.ts';
 import type { Rehearsal } from '../rehearse/rehearse.ts';
 import { redact } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
+import { allowedBy } from './approval.ts';
 import { estimateText } from './plan.ts';
 import { findingsOf, isWell, linesOf, outcomeOf } from './record.ts';
 import { isGood, verdictWords } from './rehearsal.ts';
@@ -52,7 +53,7 @@ export function runMarkdown(state: RunState, events: readonly Event[]): string {
     '',
     `**${isWell(state) ? '✔' : '✖'} ${cell(outcomeOf(state))}**`,
     '',
-    `Started ${state.startedAt} by ${cell(state.operator)}${state.endedAt === undefined ? '' : `, ended ${state.endedAt}`}.`,
+    `Started ${state.startedAt} by ${cell(state.operator + allowedBy(state.approval))}${state.endedAt === undefined ? '' : `, ended ${state.endedAt}`}.`,
     '',
     '## Steps',
     '',

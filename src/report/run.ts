@@ -2,6 +2,7 @@ import type { RunState, StepState } from '../journal/fold.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
 import { formatDuration } from '../util/units.ts';
+import { allowedBy } from './approval.ts';
 import { findingsText } from './findings.ts';
 
 const MARKS: Record<StepState['phase'], string> = {
@@ -26,7 +27,7 @@ export function runText(
   const { plan } = state;
   const lines = [
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
-    `  started ${time(state.startedAt)} by ${state.operator}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
+    `  started ${time(state.startedAt)} by ${state.operator}${allowedBy(state.approval)}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
     ...state.resumed.map(({ at, operator }) => `  resumed ${time(at)} by ${operator}`),
     ...(atWork === undefined ? [] : [`  ${atWork}`]),
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,
@@ -104,16 +105,4 @@ function stepLine(title: string, step: StepState, style: Style): string {
   const line = `  ${step.error ? MARKS.failed : MARKS[step.phase]} ${title}${took}`;
   if (step.phase === 'waiting' || step.phase === 'again') return style.dim(line);
   return step.error ? style.red(line) : line;
-}
-
-/** All runs, a line each, newest last. */
-export function runsText(states: readonly RunState[], style: Style): string {
-  if (states.length === 0) return 'There are no runs yet. Begin with: cutover plan PLAYBOOK';
-  const width = Math.max(...states.map(({ plan }) => plan.name.length));
-  return states
-    .map(
-      (state) =>
-        `${state.run}  ${state.plan.name.padEnd(width)}  ${style.bold(state.phase.padEnd(12))}  live: ${state.live}`,
-    )
-    .join('\n');
 }

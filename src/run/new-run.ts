@@ -18,6 +18,8 @@ export const newRunId = (now: Date): string =>
 export interface PreparedRun {
   readonly plan: Plan;
   readonly drivers: Drivers;
+  /** A hash of each object of blue's schema. */
+  readonly objects: Facts['blue']['schema'];
 }
 
 /**
@@ -96,7 +98,7 @@ async function planRun(
       ...drivers.targets[index]!.target.describe(),
     })),
   });
-  return { plan, drivers };
+  return { plan, drivers, objects: facts.blue.schema };
 }
 
 const findingsOf = (

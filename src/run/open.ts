@@ -14,6 +14,7 @@ import { Postgres } from '../databases/postgres/postgres.ts';
 import { migrators as migratorRegistry } from '../migrators/registry.ts';
 import { notices as noticeRegistry } from '../notices/registry.ts';
 import { targets as targetRegistry } from '../targets/registry.ts';
+import { KEY_VARIABLE } from './approval/seal.ts';
 import { CHILD_VARIABLE } from '../util/stray.ts';
 import { databaseOf } from '../util/url.ts';
 
@@ -88,7 +89,9 @@ type DriverPlan = Pick<Plan, 'run' | 'migrate' | 'verify' | 'targets' | 'renames
 /** Opens the drivers that a plan names, on a server that is open. */
 export function openDrivers(server: OpenServer, plan: DriverPlan, around: Surroundings): Drivers {
   const { database, stays } = server;
-  const env = { ...around.variables, CUTOVER_RUN: plan.run, [CHILD_VARIABLE]: plan.run };
+  // What migrations and hooks start has nothing to approve.
+  const { [KEY_VARIABLE]: _key, ...variables } = around.variables;
+  const env = { ...variables, CUTOVER_RUN: plan.run, [CHILD_VARIABLE]: plan.run };
   const general = { folder: plan.folder, env, resolve: around.resolve };
   const target = {
     folder: plan.folder,

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import type { Approval } from '../../src/core/approval.ts';
 import type { EventBody } from '../../src/core/event.ts';
 import { RefusedError, UsageError } from '../../src/core/errors.ts';
 import { JournalError, type JournalStore } from '../../src/journal/journal.ts';
@@ -20,6 +21,25 @@ export interface Subject {
 }
 
 export const event = (step: string): EventBody => ({ type: 'step-started', step });
+
+const approval = (name: string, id: string): Approval => ({
+  format: 1,
+  id,
+  name,
+  by: 'ana@ops1',
+  at: '2026-11-20T23:42:05.429Z',
+  until: '2026-11-27T23:42:05.429Z',
+  approved: {
+    playbook: 'a',
+    settings: { verify: 'b' },
+    migrations: { '1 V001__odd \u{1F600}\u0000.sql': 'c' },
+    schema: { fingerprint: 'd', objects: { 'table public."a.b"': 'e' } },
+    places: {},
+    version: '0.1.0',
+    warnings: ['it\'s "odd"'],
+  },
+  digest: 'f',
+});
 
 const HOLDER = `
 const { FileJournalStore } = await import(process.argv[1] + '/src/journal/file.ts');
@@ -161,6 +181,44 @@ export function journalContract(subject: Subject): void {
     await journal.close();
     const [read] = await store.read('run-1');
     t.like(read, { step: odd, error: { message: 'the ***', kind: odd } });
+  });
+
+  test(`${name}: a run is removed whole, and never while somebody holds it`, async (t) => {
+    const { store, other } = await subject.open();
+    await t.throwsAsync(() => store.remove('run-1'), { instanceOf: UsageError });
+    const journal = await store.create('run-1');
+    await journal.append(event('mine'));
+    await store.post('run-1', { kind: 'abort', by: 'bo@ops2', seq: 1 });
+    await (await store.create('run-2')).close();
+    const holder = new RegExp(`pid ${process.pid} on `);
+    await t.throwsAsync(() => other.remove('run-1'), { instanceOf: RefusedError, message: holder });
+    t.is((await journal.append(event('still mine'))).seq, 2);
+    await journal.close();
+    await other.remove('run-1');
+    t.deepEqual(await store.list(), ['run-2']);
+    await t.throwsAsync(() => store.read('run-1'), { instanceOf: UsageError });
+    // Nothing of it is left that would be found under the same name.
+    const again = await store.create('run-1');
+    t.deepEqual(await again.read(), []);
+    t.deepEqual(await store.requests('run-1'), []);
+    await again.close();
+  });
+
+  test(`${name}: the latest approval of a playbook is kept, and taken back`, async (t) => {
+    const { store, other } = await subject.open();
+    t.is(await store.approval('shop'), undefined);
+    t.false(await store.disapprove('shop'));
+    await store.approve(approval('shop', 'first'));
+    await other.approve(approval('..', 'dots'));
+    t.deepEqual(await other.approval('shop'), approval('shop', 'first'));
+    await other.approve({ ...approval('shop', 'second'), signature: 'ab' });
+    t.deepEqual(await store.approval('shop'), { ...approval('shop', 'second'), signature: 'ab' });
+    t.deepEqual(await store.approval('..'), approval('..', 'dots'));
+    t.true(await store.disapprove('shop'));
+    t.is(await other.approval('shop'), undefined);
+    t.false(await other.disapprove('shop'));
+    // Approvals are no runs.
+    t.deepEqual(await store.list(), []);
   });
 
   test(`${name}: requests are left, heard in their order, and taken back`, async (t) => {

@@ -1,5 +1,6 @@
 import { AbortedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
+import type { Resolve } from '../../core/driver.ts';
 import { fold, type RunState } from '../../journal/fold.ts';
 import type { Journal, JournalStore } from '../../journal/journal.ts';
 import { errorText } from '../../report/error.ts';
@@ -12,6 +13,7 @@ import { nextFor } from '../../run/reopen.ts';
 import type { Screen } from '../../run/screen/screen.ts';
 import { firstAnswer, type Source } from '../../run/steer/answer.ts';
 import { Steering } from '../../run/steer/steering.ts';
+import { urlSource } from '../../run/steer/url.ts';
 import { formatDuration } from '../../util/units.ts';
 import { askYesNo } from './ask.ts';
 import type { CommandIo } from './io.ts';
@@ -24,6 +26,8 @@ export interface Driven {
   readonly names: Names;
   readonly screen: Screen;
   readonly io: CommandIo;
+  /** For the address of a gate. */
+  readonly resolve: Resolve;
   readonly options: { readonly yes?: true; readonly json?: true };
   readonly signal: AbortSignal;
   readonly stop: Stop;
@@ -57,14 +61,20 @@ export async function drive(
   return result.exit;
 }
 
-function asker({ journal, screen, io, options, signal }: Driven, steering: Steering): Execution['ask'] {
+function asker(
+  { journal, screen, io, options, signal, resolve }: Driven,
+  steering: Steering,
+): Execution['ask'] {
   const elsewhere: Source = (asked) => steering.answerTo(asked);
   const here: Source = async (asked, taken) => ({
     answer: (await askYesNo(asked.question, taken)) ? 'go' : 'stop',
     by: io.operator,
   });
   return async (asked) => {
-    if (options.yes) return { answer: 'go', by: '--yes' };
+    const { url } = asked.limit;
+    // --yes speaks for the person at this terminal, and for nobody else.
+    if (options.yes && !url) return { answer: 'go', by: '--yes' };
+    const person = io.interactive && !options.yes;
     await screen.settle();
     const state = fold(await journal.read());
     io.err(
@@ -73,12 +83,11 @@ function asker({ journal, screen, io, options, signal }: Driven, steering: Steer
         provedText(state, io.errStyle),
         '',
         waiting(state),
-        ...(io.interactive
-          ? []
-          : [`To answer: cutover approve ${state.run}, or cutover reject ${state.run}`]),
+        ...(person ? [] : [`To answer: cutover approve ${state.run}, or cutover reject ${state.run}`]),
       ].join('\n'),
     );
-    return firstAnswer(asked, io.interactive ? [here, elsewhere] : [elsewhere], signal);
+    const others = [elsewhere, urlSource(resolve, io.err)];
+    return firstAnswer(asked, person ? [here, ...others] : others, signal);
   };
 }
 

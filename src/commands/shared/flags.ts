@@ -4,6 +4,9 @@ export const playbook = [{ name: '<playbook>', description: 'the playbook, a YAM
 export const optionalRun = [
   { name: '[run]', description: 'the run, or the beginning of its id; the latest one unless given' },
 ];
+export const runOrPlaybook = [
+  { name: '[run]', description: 'the run, or the beginning of its id; or a playbook, a file *.yml' },
+];
 export const yes = { flags: '-y, --yes', description: 'answer every question with yes' };
 export const gate = {
   flags: '--gate <name>',

@@ -132,7 +132,7 @@ export async function runsOf(store: JournalStore): Promise<string[]> {
 }
 
 /** Nothing is left to do with it. */
-const isOver = ({ phase }: RunState): boolean =>
+export const isOver = ({ phase }: RunState): boolean =>
   phase === 'refused' || phase === 'unwound' || phase === 'retired';
 
 /** The run that somebody who asks for the status wants to see: one that is not settled comes before a later one that is. */

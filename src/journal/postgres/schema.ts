@@ -22,11 +22,23 @@ const STEPS: readonly string[] = [
      body text not null,
      primary key (run, id)
    )`,
+  `create table cutover.approvals (
+     name text primary key,
+     body text not null
+   )`,
 ];
+
+/** The version from which on there are approvals. */
+const APPROVALS = 2;
 
 /** Whether the schema is there; throws RefusedError when a newer version of the tool made it. */
 export async function hasSchema(connection: Connection): Promise<boolean> {
   return (await versionOf(connection)) > 0;
+}
+
+/** Whether approvals can be in it: a schema that nobody has brought forward yet has none. */
+export async function hasApprovals(connection: Connection): Promise<boolean> {
+  return (await versionOf(connection)) >= APPROVALS;
 }
 
 /** Makes the schema, or brings it to what this version knows. */

@@ -1,3 +1,4 @@
+import type { Approval } from '../../core/approval.ts';
 import { codeOf, RefusedError, StepError, UsageError } from '../../core/errors.ts';
 import type { Event } from '../../core/event.ts';
 import { addressOf, type Address } from '../../databases/postgres/address.ts';
@@ -8,6 +9,8 @@ import { databaseOf } from '../../util/url.ts';
 import type { Journal, JournalStore, Request, RequestBody } from '../journal.ts';
 import { asRequest, newRequest } from '../requests.ts';
 import { PostgresJournal, readEvents } from './journal.ts';
+import { putApproval, readApproval, removeApproval } from './approvals.ts';
+import { removeRun } from './remove.ts';
 import { hasSchema, migrateSchema } from './schema.ts';
 import { writerOf } from './writer-lock.ts';
 
@@ -102,6 +105,25 @@ export class PostgresJournalStore implements JournalStore {
   async withdraw(run: string, id: string): Promise<void> {
     const connection = await this.#kept.get();
     await connection.query('delete from cutover.requests where run = $1 and id = $2', [run, id]);
+  }
+
+  async remove(run: string): Promise<void> {
+    await this.read(run);
+    await removeRun(await this.#kept.get(), run);
+  }
+
+  async approve(approval: Approval): Promise<void> {
+    const connection = await this.#kept.get();
+    await migrateSchema(connection);
+    await putApproval(connection, approval);
+  }
+
+  async approval(name: string): Promise<Approval | undefined> {
+    return readApproval(await this.#kept.get(), name, this.place);
+  }
+
+  async disapprove(name: string): Promise<boolean> {
+    return removeApproval(await this.#kept.get(), name);
   }
 
   async home(): Promise<{ server: string; database: string }> {

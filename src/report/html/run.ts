@@ -1,6 +1,7 @@
 import type { Event } from '../../core/event.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { redact } from '../../util/redact.ts';
+import { allowedBy } from '../approval.ts';
 import { findingsOf, isWell, linesOf, outcomeOf } from '../record.ts';
 import { html, table } from './markup.ts';
 import { pageText } from './page.ts';
@@ -16,7 +17,7 @@ export function runPage(state: RunState, events: readonly Event[]): string {
       title: `Run ${state.run} of ${plan.name}`,
       good: isWell(state),
       verdict: outcomeOf(state),
-      facts: `Started ${state.startedAt} by ${state.operator}; PostgreSQL ${plan.server.version}`,
+      facts: `Started ${state.startedAt} by ${state.operator}${allowedBy(state.approval)}; PostgreSQL ${plan.server.version}`,
       sections: [
         ...(state.error
           ? [

@@ -63,3 +63,15 @@ export function catalogFingerprint(catalog: Catalog): string {
   }
   return hash.digest('hex');
 }
+
+/** Enough to tell a changed object from one that is the same. */
+const HASH_DIGITS = 16;
+
+/** A hash of each object by its kind and name, to tell which of them differ; the fingerprint says whether any does. */
+export const objectHashes = ({ objects }: Catalog): Record<string, string> =>
+  Object.fromEntries(
+    objects.map(({ kind, path, definition }) => [
+      `${kind} ${path.join('.')}`,
+      createHash('sha256').update(definition).digest('hex').slice(0, HASH_DIGITS),
+    ]),
+  );

@@ -2,7 +2,7 @@ import { statfs, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Facts, Privilege, SessionInfo, Setting } from '../../../core/facts.ts';
 import { RefusedError } from '../../../core/errors.ts';
-import { catalogFingerprint } from '../catalog/catalog.ts';
+import { catalogFingerprint, objectHashes } from '../catalog/catalog.ts';
 import type { Connection } from '../connection.ts';
 import { DATABASES, OBJECTS, PRIVILEGES, SERVER, SESSIONS, SETTINGS } from './queries.ts';
 import { parseMark } from '../copy/mark.ts';
@@ -108,6 +108,7 @@ export async function readFacts(
         : undefined,
       settings: await admin.query<Setting & Record<string, unknown>>(SETTINGS, [oid]),
       fingerprint: inside?.fingerprint ?? '',
+      schema: inside?.schema ?? {},
       locale: localeOf(server),
     },
     objects: objectsOf(inside?.row),
@@ -161,13 +162,14 @@ export async function readBlockers(
 
 async function readInside(
   open: () => Promise<Connection>,
-): Promise<{ row: ObjectsRow; fingerprint: string }> {
+): Promise<{ row: ObjectsRow } & Pick<Facts['blue'], 'fingerprint' | 'schema'>> {
   const blue = await open();
   try {
     const [row] = await blue.query<ObjectsRow>(OBJECTS);
     await prepareReaderSession(blue.client);
     const reader = createReader([blue.client]);
-    return { row: row!, fingerprint: catalogFingerprint(await reader.catalog()) };
+    const catalog = await reader.catalog();
+    return { row: row!, fingerprint: catalogFingerprint(catalog), schema: objectHashes(catalog) };
   } finally {
     await blue.end();
   }
