@@ -401,3 +401,29 @@ atTerminal('at a terminal, too, a gate that opens without that person is no appr
     await subject.assertNoRun();
   }
 });
+
+test('with sync: a run that was put back leaves blue as it was approved, and the history says how long clients were held', async (t) => {
+  const logical = await testServer(18, { wal_level: 'logical' });
+  t.teardown(() => logical.stop());
+  const { work, env, name } = await makeShop(
+    t,
+    logical,
+    `gate: open\nsync: logical\nmigrate: [command: { run: "test -e ready" }]\nverify: [row-counts]\nexpect: {}\napproval: required`,
+  );
+  await logical.sql('alter table shops add primary key (id)', name);
+  const approved = await work.cutover(['approve', 'playbook.yml', '--yes'], env);
+  t.is(approved.code, 0, approved.err);
+  t.is((await work.cutover(['run', 'playbook.yml'], env)).code, 4);
+  await work.file('ready', '');
+  const ran = await work.cutover(['run', 'playbook.yml'], env);
+  t.is(ran.code, 0, ran.err);
+  const rows = JSON.parse((await work.cutover(['runs', '--json'])).out) as {
+    heldMs: number | null;
+    tookMs: number;
+    approval: unknown;
+  }[];
+  t.is(rows.length, 2);
+  t.true(rows.every(({ approval }) => approval !== null));
+  const { heldMs, tookMs } = rows[1]!;
+  t.true(heldMs !== null && heldMs > 0 && heldMs < tookMs, `${heldMs} of ${tookMs}`);
+});
