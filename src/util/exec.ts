@@ -160,12 +160,12 @@ export async function pipe(
 }
 
 /**
- * Gives `work` the standard output of a command as it comes; the command is ended when `work` fails or has read enough.
+ * Gives `work` the standard output of a command as it comes; the command is ended when `work` fails or the signal fires.
  * What it says on standard error is in `errors`, the last 64 kB.
  */
 export async function read(
   command: Command,
-  { env }: Pick<ExecOptions, 'env'>,
+  { env, signal }: Pick<ExecOptions, 'env' | 'signal'>,
   work: (output: Readable) => Promise<void>,
 ): Promise<{ code: number; errors: string }> {
   const child = start(command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -176,15 +176,18 @@ export async function read(
   const end = ended(child);
   // Heard of below; until then it has a listener.
   end.catch(() => undefined);
+  const stop = (): void => void child.kill('SIGTERM');
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
   let failure: unknown;
   try {
     await work(child.stdout!);
   } catch (error) {
     failure = error;
-    child.kill('SIGTERM');
+    stop();
     child.stdout?.destroy();
   }
-  const code = await end;
+  const code = await end.finally(() => signal?.removeEventListener('abort', stop));
   // A command that broke off is why its output could not be understood.
   if (failure !== undefined && (code === 0 || child.killed)) throw failure as Error;
   return { code, errors };
