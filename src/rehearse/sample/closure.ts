@@ -1,7 +1,7 @@
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
-import { formatCount, plural } from '../../util/units.ts';
+import { plural } from '../../util/units.ts';
 import type { Masks } from './mask/choose.ts';
-import { fromOf, nameOf, type ForeignKey, type SourceTable } from './model.ts';
+import { fromOf, nameOf, rootOf, type ForeignKey, type SourceTable } from './model.ts';
 import { unreadable, type Source } from './source.ts';
 import type { ProofStage } from './stage.ts';
 
@@ -9,6 +9,7 @@ import type { ProofStage } from './stage.ts';
 const BATCH = 1000;
 /** Masks have to be computed for all rows of the table, each time. */
 const MASKED_BATCH = 100_000;
+const PROGRESS_MS = 5000;
 
 interface Between {
   readonly source: Source;
@@ -16,6 +17,8 @@ interface Between {
   readonly masks: Masks;
   readonly signal: AbortSignal;
   readonly progress: (line: string) => void;
+  /** How many rows were added to a table, or to the root of its partitions. */
+  readonly added: Map<SourceTable, number>;
 }
 
 /** Rows that refer to what the source itself does not have. */
@@ -34,6 +37,8 @@ class Tie {
   readonly #asked: string;
   /** Of the keys that were asked for, by their numbers. */
   #done = 0;
+  /** The child's rows when it was looked at. */
+  #seen = -1;
 
   constructor(between: Between, key: ForeignKey, index: number) {
     const { tables } = between.source.model;
@@ -55,6 +60,11 @@ class Tie {
   /** Takes the parents that are missing from the source, each of them once; gives the number of rows. */
   async close(): Promise<number> {
     const { pairs } = this.#key;
+    const { source, added } = this.#between;
+    // What was not missing before is missing only for rows that have come since.
+    const now = added.get(rootOf(source.model, this.#child)) ?? 0;
+    if (now === this.#seen) return 0;
+    this.#seen = now;
     const columns = pairs.map(({ child }) => `c.${quoteIdentifier(child)}`);
     const known = pairs.map(({ same }, at) => `k.k${at} ${same} ${columns[at]}`).join(' AND ');
     const found = await this.#stage<{ n: string }>(
@@ -70,6 +80,8 @@ class Tie {
     let rows = 0;
     for (let start = from; start < this.#done; start += batch)
       rows += await this.#fetch(start, start + batch);
+    const root = rootOf(source.model, this.#parent);
+    added.set(root, (added.get(root) ?? 0) + rows);
     return rows;
   }
 
@@ -94,9 +106,9 @@ class Tie {
   }
 
   async #fetch(after: number, upTo: number): Promise<number> {
-    const { source, stage, masks, signal, progress } = this.#between;
+    const { source, stage, masks, signal } = this.#between;
     signal.throwIfAborted();
-    const { pairs, name } = this.#key;
+    const { pairs } = this.#key;
     const [keys] = await this.#stage<Record<string, string>>(
       `SELECT ${pairs.map((_, at) => `array_agg(k${at}::text ORDER BY n)::text AS k${at}`).join(', ')}
        FROM ${this.#asked} WHERE n > ${after} AND n <= ${upTo}`,
@@ -111,10 +123,7 @@ class Tie {
       `JOIN unnest(${arrays.join(', ')}) AS k(${pairs.map((_, at) => `k${at}`).join(', ')}) ON ${on.join(' AND ')}`,
     );
     try {
-      const count = await stage.put(source.model, this.#parent, rows);
-      if (count > 0)
-        progress(`${nameOf(this.#parent)}: ${plural(count, 'row')} more, to which ${name} refers`);
-      return count;
+      return await stage.put(source.model, this.#parent, rows);
     } catch (cause) {
       throw unreadable(this.#parent, cause);
     }
@@ -129,13 +138,23 @@ class Tie {
  * Adds every row that others on the stage refer to, and those to which these refer, until none is missing. Each key that is
  * missing is asked for once: what the source does not have, either, is told.
  */
-export async function closeUpwards(between: Between): Promise<Orphans[]> {
+export async function closeUpwards(given: Omit<Between, 'added'>): Promise<Orphans[]> {
+  const between = { ...given, added: new Map<SourceTable, number>() };
   const ties = between.source.model.foreignKeys.map((key, index) => new Tie(between, key, index));
   for (const tie of ties) await tie.prepare();
+  let total = 0;
+  let shownAt = Date.now();
   for (let pass = 1, added = 1; added > 0; pass += 1) {
     added = 0;
     for (const tie of ties) added += await tie.close();
-    if (added > 0) between.progress(`pass ${formatCount(pass)}: ${plural(added, 'row')} more`);
+    total += added;
+    // A chain of rows takes a pass for each of its links.
+    const isOver = added === 0 && total > 0;
+    if (!isOver && Date.now() - shownAt < PROGRESS_MS) continue;
+    shownAt = Date.now();
+    between.progress(
+      `${plural(total, 'row')} more to which others refer, in ${plural(pass, 'pass', 'passes')}`,
+    );
   }
   const orphans: Orphans[] = [];
   for (const tie of ties) orphans.push(await tie.orphans());

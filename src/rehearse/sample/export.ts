@@ -22,17 +22,9 @@ export interface Parts {
   readonly masked: readonly string[];
 }
 
-/** Positions of sequences and the contents of materialized views, as statements. */
-export const finishing = (
-  sequences: readonly SequenceState[],
-  views: readonly (readonly string[])[],
-): string[] => [
-  ...sequences.map(
-    ({ path, lastValue, isCalled }) =>
-      `SELECT pg_catalog.setval(${quoteLiteral(quotePath(path))}, ${lastValue}, ${isCalled})`,
-  ),
-  ...views.map((path) => `REFRESH MATERIALIZED VIEW ${quotePath(path)}`),
-];
+/** Brings a sequence to where it stands. */
+export const positionOf = ({ path, lastValue, isCalled }: SequenceState): string =>
+  `SELECT pg_catalog.setval(${quoteLiteral(quotePath(path))}, ${lastValue}, ${isCalled})`;
 
 /** Writes a fixture into a folder that is there. */
 export async function writeFixture(folder: string, stage: ProofStage, parts: Parts): Promise<void> {

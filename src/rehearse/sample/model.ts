@@ -57,8 +57,6 @@ export interface Model {
   readonly extensions: readonly string[];
   /** Roles that policies name. */
   readonly roles: readonly string[];
-  /** Materialized views with rows, each after those that it reads. */
-  readonly views: readonly (readonly [schema: string, name: string])[];
   readonly foreignTables: readonly (readonly [schema: string, name: string])[];
   readonly largeObjects: number;
 }
@@ -113,19 +111,6 @@ from pg_constraint f join pg_class c on c.oid = f.conrelid join pg_namespace n o
 where f.contype = 'f' and f.conparentid = 0
 order by n.nspname collate "C", c.relname collate "C", f.conname collate "C"`;
 
-const VIEWS = `
-with recursive uses as (
-  select distinct r.ev_class as view, d.refobjid as used from pg_depend d join pg_rewrite r on r.oid = d.objid
-  where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class
-), levels as (
-  select oid, 0 as level from pg_class where relkind = 'm'
-  union all
-  select u.view, l.level + 1 from uses u join levels l on l.oid = u.used
-)
-select json_build_array(n.nspname, c.relname) as path from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'm' and c.relispopulated and ${USER}
-order by (select max(l.level) from levels l where l.oid = c.oid), n.nspname collate "C", c.relname collate "C"`;
-
 const FOREIGN_TABLES = `
 select json_build_array(n.nspname, c.relname) as path from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'f' and ${USER} order by n.nspname collate "C", c.relname collate "C"`;
@@ -143,16 +128,14 @@ export async function readModel(connection: Connection): Promise<Model> {
   const list = await ask<SourceTable>(TABLES);
   const tables = new Map(list.map((table) => [table.oid, table]));
   const keys = await ask<ForeignKey>(FOREIGN_KEYS);
-  const paths = async (sql: string) =>
-    (await ask<{ path: readonly [string, string] }>(sql)).map(({ path }) => path);
+  const foreign = await ask<{ path: readonly [string, string] }>(FOREIGN_TABLES);
   const [names] = await ask<{ extensions: string[]; roles: string[]; objects: number }>(NAMES);
   return {
     tables,
     foreignKeys: keys.filter(({ child, parent }) => tables.has(child) && tables.has(parent)),
     extensions: names!.extensions,
     roles: names!.roles,
-    views: await paths(VIEWS),
-    foreignTables: await paths(FOREIGN_TABLES),
+    foreignTables: foreign.map(({ path }) => path),
     largeObjects: names!.objects,
   };
 }

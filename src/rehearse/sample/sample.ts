@@ -5,12 +5,12 @@ import { addSecret } from '../../util/redact.ts';
 import { displayPath, quoteIdentifier } from '../../util/sql.ts';
 import { formatCount, plural } from '../../util/units.ts';
 import { closeUpwards } from './closure.ts';
-import { finishing, writeFixture, type Parts } from './export.ts';
+import { positionOf, writeFixture, type Parts } from './export.ts';
 import { intoFolder, refuseUsed } from './folder.ts';
 import { chooseMasks, type Masks, type Wishes } from './mask/choose.ts';
 import { fromOf, holders, nameOf, rootOf, type Model, type SourceTable } from './model.ts';
 import { readSchema, refuseOldTools } from './schema.ts';
-import { MASK_HINT, Source, unreadable } from './source.ts';
+import { hintFor, Source, unreadable } from './source.ts';
 import { ProofStage } from './stage.ts';
 
 export interface Sampling {
@@ -106,7 +106,7 @@ async function onStage(
   const { out, database, share, seed, progress, signal } = sampling;
   const { model } = source;
   const hint = 'the server that comes with the tool lacks something that the schema needs';
-  await stage.execute(schema.before, 'the schema cannot be made on the stage', hint);
+  await stage.execute(schema.before, 'the schema cannot be made on the stage', () => hint);
   const sizes = new Map<SourceTable, Pick<Taken, 'of' | 'exact'>>();
   for (const table of holders(model)) {
     const { rows, exact } = await source.size(table, WHOLE_BELOW);
@@ -116,9 +116,9 @@ async function onStage(
   }
   const orphans = await closeUpwards({ source, stage, masks, signal, progress });
   progress('proving it: keys, constraints and indexes');
-  await stage.execute(schema.after, 'the rows that were taken do not keep the schema', MASK_HINT);
-  const finish = finishing(await source.sequences(), model.views);
-  await stage.execute(finish, 'the fixture cannot be brought to its end on the stage', hint);
+  await stage.execute(schema.after, 'the rows that were taken do not keep the schema', hintFor);
+  const finish = [...(await source.sequences()).map(positionOf), ...schema.refresh];
+  await stage.execute(finish, 'the fixture cannot be brought to its end on the stage', () => hint);
   const tables: { table: SourceTable; taken: number }[] = [];
   for (const table of sizes.keys()) tables.push({ table, taken: await stage.count(fromOf(table)) });
   const masked = maskedColumns(model, masks);

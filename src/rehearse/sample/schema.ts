@@ -14,10 +14,12 @@ import { redact } from '../../util/redact.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import type { Source } from './source.ts';
 
-/** The schema as SQL: what rows need, and what must come after them. */
+/** The schema as SQL: what rows need, what must come after them, and the contents of materialized views. */
 export interface Schema {
   readonly before: readonly string[];
   readonly after: readonly string[];
+  /** Each after those that it reads. */
+  readonly refresh: readonly string[];
 }
 
 /** Throws RefusedError when pg_dump is older than the source's server. */
@@ -44,8 +46,15 @@ export async function readSchema(
     return statements;
   };
   const before = await section('pre-data');
-  return { before: [...source.model.roles.map(makeRole), ...before], after: await section('post-data') };
+  const rest = await section('post-data');
+  return {
+    before: [...source.model.roles.map(makeRole), ...before],
+    after: rest.filter((statement) => !isRefresh(statement)),
+    refresh: rest.filter(isRefresh),
+  };
 }
+
+const isRefresh = (statement: string): boolean => /^refresh\s+materialized\b/i.test(statement);
 
 const noRows = (): Promise<void> => Promise.reject(new StepError('pg_dump has written rows unasked'));
 

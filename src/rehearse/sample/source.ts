@@ -109,6 +109,7 @@ export class Source {
 
 /** SQLSTATE of what a rule of the schema refuses, and of values that do not fit. */
 const RULES = /^(?:22|23)/;
+const FOREIGN_KEY = '23503';
 
 /** An error of a table's rows, with names of columns and rules, and without values. */
 export function unreadable(table: SourceTable, cause: unknown): Error {
@@ -123,9 +124,16 @@ export function unreadable(table: SourceTable, cause: unknown): Error {
   return new StepError(`the rows of ${nameOf(table)} cannot be taken: ${messageOf(cause)}`, {
     cause,
     where: where.filter(Boolean).join(', '),
-    hint: RULES.test(code) ? MASK_HINT : undefined,
+    hint: hintFor(cause),
   });
 }
 
-export const MASK_HINT =
-  'perhaps a mask breaks a rule of the schema: leave its column as it is with --keep, if it holds nothing personal';
+/** What to do about rows that a rule of the schema refuses. */
+export function hintFor(cause: unknown): string | undefined {
+  const code = codeOf(cause) ?? '';
+  if (code === FOREIGN_KEY)
+    return 'the database itself seems to hold rows that break this key, written while triggers were off: look for them there';
+  return RULES.test(code)
+    ? 'perhaps a mask breaks a rule of the schema: leave its column as it is with --keep, if it holds nothing personal'
+    : undefined;
+}

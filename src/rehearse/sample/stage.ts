@@ -47,7 +47,11 @@ export class ProofStage {
   }
 
   /** Executes what there is; `what` says in errors what could not be done. */
-  async execute(statements: readonly string[], what: string, hint: string): Promise<void> {
+  async execute(
+    statements: readonly string[],
+    what: string,
+    hintOf: (cause: unknown) => string | undefined,
+  ): Promise<void> {
     for (const statement of statements) {
       try {
         await this.connection.query(statement, undefined, { long: true });
@@ -56,7 +60,7 @@ export class ProofStage {
         throw new StepError(`${what}: ${messageOf(cause)}`, {
           cause,
           detail: statement.split('\n').slice(0, 5).join('\n'),
-          hint,
+          hint: hintOf(cause),
         });
       }
     }
