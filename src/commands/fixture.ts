@@ -58,7 +58,7 @@ export async function run(
       }),
     { means: 'what was begun is removed; the database was only read' },
   );
-  io.err(`\nin ${formatDuration(performance.now() - started)}\n`);
+  io.err(`Made in ${formatDuration(performance.now() - started)}.\n`);
   if (options.json) io.out(JSON.stringify(redactDeep({ ...sampled, next: nextOf(sampled, out) }), null, 2));
   else io.out(textOf(sampled, out));
   return EXIT.done;

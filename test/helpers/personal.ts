@@ -73,6 +73,10 @@ insert into few (name, note) values ('kept as it is', 'Personenname');
 create table broken (id int primary key, customer bigint);
 insert into broken values (1, 1), (2, 99999), (3, 99999), (4, null);
 alter table broken add foreign key (customer) references customers not valid;
+create table inbox (email text not null, n int, primary key (email, n)) partition by hash (email);
+create table inbox_0 partition of inbox for values with (modulus 2, remainder 0);
+create table inbox_1 partition of inbox for values with (modulus 2, remainder 1);
+insert into inbox select 'erika' || n || '@personal.test', n from generate_series(1, 400) n;
 create table guarded (id int primary key, owner name);
 insert into guarded values (1, 'a');
 alter table guarded enable row level security;
@@ -85,3 +89,8 @@ select nextval('"odd ""seq"'), nextval('"odd ""seq"');
 select lo_from_bytea(0, 'Personenname');
 analyze;
 `;
+
+/** None of it may be in a file of a fixture. */
+export const NEVER = ['personal.test', 'Personenname', '0171-555', 'Geheim', '192.168.7.'];
+
+export const ROLE = 'role, of personal';

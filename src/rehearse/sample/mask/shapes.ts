@@ -108,7 +108,7 @@ function shapeOf(value: string, column: SourceColumn, mask: Mask): string {
     case 'integer':
       return sameDigits(`${value}::numeric`, mask.most ?? '9223372036854775807');
     case 'numeric':
-      return `round(${sameDigits(`${value} * 10::numeric ^ scale(${value})`, undefined)} / 10::numeric ^ scale(${value}), scale(${value}))`;
+      return `round(${sameDigits(`${value} * ('1e' || scale(${value}))::numeric`, undefined)} / ('1e' || scale(${value}))::numeric, scale(${value}))`;
     case 'float':
       return sameDigits(`trunc(${value}::numeric)`, undefined);
     case 'date':
@@ -149,11 +149,13 @@ function textShape(text: string, { kind, most }: Mask): string {
   return `left(repeat(m.hex, length(${text}) / 64 + 1), ${length})`;
 }
 
-/** A number of the same sign with as many digits before the point as the whole one has. */
+/** A number of the same sign with as many digits as the whole one has; each of them depends on the hash. */
 function sameDigits(number: string, most: number | string | undefined): string {
-  const low = `CASE WHEN abs(n.v) < 10 THEN 0 ELSE 10::numeric ^ (length(trunc(abs(n.v))::text) - 1) END`;
-  const top = `10::numeric ^ length(trunc(abs(n.v))::text) - 1`;
+  const digits = 'length(abs(n.v)::text)';
+  const low = `CASE WHEN abs(n.v) < 10 THEN 0 ELSE ('1e' || ${digits} - 1)::numeric END`;
+  const top = `('1e' || ${digits})::numeric - 1`;
   const high = most === undefined ? top : `least(${top}, ${most})`;
-  return `(SELECT (CASE WHEN n.v < 0 THEN -1 ELSE 1 END)
-    * trunc(${low} + mod(${bits(1)} * 1152921504606846976::numeric + ${bits(16)}, ${high} - (${low}) + 1)) FROM (SELECT trunc(${number}) AS v) n)`;
+  const hash = `(${bits(1)} * ${2n ** 60n}::numeric + ${bits(16)})`;
+  return `(SELECT (CASE WHEN n.v < 0 THEN -1 ELSE 1 END) * (n.low + div((n.high - n.low + 1) * ${hash}, ${2n ** 120n}))
+    FROM (SELECT n.v, ${low} AS low, ${high} AS high FROM (SELECT trunc(${number}) AS v) n) n)`;
 }
