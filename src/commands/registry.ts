@@ -1,3 +1,4 @@
+import { fixture } from './shared/fixture-spec.ts';
 import type { CommandSpec } from './shared/spec.ts';
 
 const playbook = [{ name: '<playbook>', description: 'the playbook, a YAML file' }];
@@ -218,23 +219,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('./rehearse.ts'),
   },
-  {
-    name: 'fixture',
-    summary: 'Make a fixture for rehearsals from a real database: a sample of it, without personal data',
-    arguments: [
-      { name: '<action>', description: 'from' },
-      { name: '<url>', description: 'connection string of the database, which is only read' },
-    ],
-    options: [
-      { flags: '--out <dir>', description: 'the folder that is made' },
-      { flags: '--sample <share>', description: 'how many of the rows of large tables (default: 1%)' },
-      { flags: '--seed <number>', description: 'which rows the sample takes (default: 1)' },
-      { flags: '--mask <columns>', description: 'columns that are masked, besides those that look personal' },
-      { flags: '--keep <columns>', description: 'columns that are not masked' },
-      json,
-    ],
-    load: () => import('./fixture.ts'),
-  },
+  fixture,
   {
     name: 'migrate',
     summary: 'Work with a folder of SQL migrations on any database',
