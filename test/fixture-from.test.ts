@@ -119,6 +119,7 @@ test(`a sample holds every key, no personal data, and is the same again${SKIPPED
   t.is(Number(counted!.n), of['public.customers']!);
   t.true(told.left.some((line) => line.startsWith('what 1 key of public.broken refer to')));
   t.true(told.left.includes('1 large object'));
+  t.true(told.left.includes('the rows of the foreign table public.afar'));
   t.regex(told.next, /^cutover rehearse playbook\.yml --fixture one --pg 15$/);
 
   const [facts] = await server.sql(
@@ -128,6 +129,7 @@ test(`a sample holds every key, no personal data, and is the same again${SKIPPED
        (select count(*) from guarded) as guarded, (select polroles::regrole[]::text from pg_policy) as roles,
        (select count(*) from customers where balance <> 0) as balances,
        (select count(*) from events e join event_marks m on (m.at, m.event) = (e.at, e.id)) = (select count(*) from event_marks) as marks,
+       (select count(*) > 10 and count(*) < 200 from visits) as visits,
        (select nextval(pg_get_serial_sequence('customers', 'id'))) as next`,
     loaded,
   );
@@ -139,7 +141,22 @@ test(`a sample holds every key, no personal data, and is the same again${SKIPPED
     guarded: '1',
     balances: '0',
   });
-  t.like(facts, { roles: `{"\\"${ROLE}\\""}`, marks: true, next: '5001' });
+  t.like(facts, { roles: `{"\\"${ROLE}\\""}`, marks: true, visits: true, next: '5001' } as never);
+});
+
+test(`a server for tests proves it as well, and is left as it was${SKIPPED}`, async (t) => {
+  const work = await workplace(t);
+  const newest = await testServer();
+  t.teardown(() => newest.stop());
+  const there = async (): Promise<unknown> =>
+    newest.sql('select datname as name from pg_database union select rolname from pg_roles order by 1');
+  const before = await there();
+  await make(t, work, 'here');
+  const env = { CUTOVER_MASK_KEY: KEY, TEST_URL: newest.url() };
+  const { next } = await make(t, work, 'there', ['--server', '${TEST_URL}'], env);
+  t.deepEqual(await there(), before);
+  t.is(await hashOf(join(work.folder, 'there')), await hashOf(join(work.folder, 'here')));
+  t.is(next, "cutover rehearse playbook.yml --fixture there --server '${TEST_URL}'");
 });
 
 test(`a playbook is rehearsed on it${SKIPPED}`, async (t) => {

@@ -60,6 +60,8 @@ test(`what is wrong on the command line is told, and nothing is made${SKIPPED}`,
       3,
       /no mask[^]*public\.users\.active[^]*--keep public\.users\.active/,
     ],
+    [[...into, '--server', 'nonsense'], 2, /--server is no connection string/],
+    [[...into, '--server', '${SOURCE_URL}'], 3, /server of the database itself/],
     [into, 2, /less than 16 characters/, { CUTOVER_MASK_KEY: 'short' }],
   ];
   for (const [words, code, says, env] of wrong) {
@@ -120,8 +122,8 @@ test(`a mask that breaks a rule, and a key that is broken already, end it withou
   t.deepEqual(await readdir(work.folder), []);
 });
 
-// The stage's database has a name of its own, by which a view can be slow there only; a lock makes pg_dump wait.
-const SLOW = `create materialized view slow as select pg_sleep(case current_database() when 'fixture' then 3600 else 0 end)::text`;
+// The stage's database has a name that begins like that, by which a view can be slow there only; a lock makes pg_dump wait.
+const SLOW = `create materialized view slow as select pg_sleep(case when current_database() like 'cutover%' then 3600 else 0 end)::text`;
 for (const [where, sql, lock] of [
   ['while it is proved', SLOW, undefined],
   ['while pg_dump waits', 'create table held (id int)', 'begin; lock table held'],

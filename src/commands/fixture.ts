@@ -17,9 +17,11 @@ type FixtureOptions = Options<{
   seed?: string;
   mask?: string;
   keep?: string;
+  server?: string;
   json?: true;
 }>;
 
+const IS_URL = /^postgres(?:ql)?(?:\+\w+)?:\/\//i;
 /** The secret that masks depend on. */
 const KEY_VARIABLE = 'CUTOVER_MASK_KEY';
 /** Shorter ones can be tried out. */
@@ -53,19 +55,21 @@ export async function run(
         key: keyOf(around.variables[KEY_VARIABLE]),
         wishes: { mask: listOf(options.mask ?? ''), keep: listOf(options.keep ?? '') },
         tools: around.tools,
+        server: options.server === undefined ? undefined : serverIn(options.server, around.resolve),
         signal,
         progress: (line) => io.err(line),
       }),
     { means: 'what was begun is removed; the database was only read' },
   );
   io.err(`Made in ${formatDuration(performance.now() - started)}.\n`);
-  if (options.json) io.out(JSON.stringify(redactDeep({ ...sampled, next: nextOf(sampled, out) }), null, 2));
-  else io.out(textOf(sampled, out));
+  if (options.json)
+    io.out(JSON.stringify(redactDeep({ ...sampled, next: nextOf(sampled, out, options.server) }), null, 2));
+  else io.out(textOf(sampled, nextOf(sampled, out, options.server)));
   return EXIT.done;
 }
 
 function databaseIn(url: string): string {
-  const database = /^postgres(?:ql)?(?:\+\w+)?:\/\//i.test(url) ? databaseOf(url) : undefined;
+  const database = IS_URL.test(url) ? databaseOf(url) : undefined;
   if (database !== undefined) return database;
   throw new UsageError('the connection string names no database', {
     hint: 'postgresql://user@host/database',
@@ -92,10 +96,22 @@ function keyOf(given: string | undefined): string | undefined {
   });
 }
 
-const nextOf = ({ major }: Sampled, out: string): string =>
-  `cutover rehearse playbook.yml --fixture ${out}${major === embeddedMajor() ? '' : ` --pg ${major}`}`;
+function serverIn(given: string, resolveText: (text: string) => string): string {
+  const url = givenUrl(given, resolveText);
+  if (IS_URL.test(url)) return url;
+  throw new UsageError('--server is no connection string of PostgreSQL', {
+    hint: `give the superuser of a server for tests: --server '\${TEST_URL}'`,
+  });
+}
 
-function textOf(sampled: Sampled, out: string): string {
+/** What to type next; the stage of a rehearsal can be where the fixture was proved. */
+function nextOf({ major }: Sampled, out: string, server: string | undefined): string {
+  const where = server === undefined ? `--pg ${major}` : `--server '${server}'`;
+  const usual = server === undefined && major === embeddedMajor();
+  return `cutover rehearse playbook.yml --fixture ${out}${usual ? '' : ` ${where}`}`;
+}
+
+function textOf(sampled: Sampled, next: string): string {
   const { tables, masked, left, repeatable } = sampled;
   const width = Math.max(0, ...tables.map(({ table }) => table.length));
   const lines = tables.map(
@@ -113,6 +129,6 @@ function textOf(sampled: Sampled, out: string): string {
     ...(left.length === 0 ? [] : ['', 'Left out:', ...left.map((line) => `  ${line}`)]),
     '',
     'Look through it before you give it away: what a name does not tell, no list of names can know.',
-    `Next: ${nextOf(sampled, out)}`,
+    `Next: ${next}`,
   ].join('\n');
 }

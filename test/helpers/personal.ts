@@ -77,6 +77,16 @@ create table inbox (email text not null, n int, primary key (email, n)) partitio
 create table inbox_0 partition of inbox for values with (modulus 2, remainder 0);
 create table inbox_1 partition of inbox for values with (modulus 2, remainder 1);
 insert into inbox select 'erika' || n || '@personal.test', n from generate_series(1, 400) n;
+create extension citext;
+create table logins (login citext primary key, mail_type text);
+insert into logins select 'erika' || n || '@personal.test', 'work' from generate_series(1, 3000) n;
+create table visits (n int primary key, "user-login" citext references logins);
+insert into visits select n, upper('erika' || n || '@personal.test') from generate_series(1, 3000) n;
+create extension postgres_fdw;
+create server elsewhere foreign data wrapper postgres_fdw;
+create user mapping for current_user server elsewhere options (user 'erika', password 'foreign-secret');
+create foreign table afar (id int) server elsewhere;
+create publication everything for all tables;
 create table guarded (id int primary key, owner name);
 insert into guarded values (1, 'a');
 alter table guarded enable row level security;
@@ -91,6 +101,14 @@ analyze;
 `;
 
 /** None of it may be in a file of a fixture. */
-export const NEVER = ['personal.test', 'Personenname', '0171-555', 'Geheim', '192.168.7.'];
+export const NEVER = [
+  'foreign-secret',
+  'PERSONAL.TEST',
+  'personal.test',
+  'Personenname',
+  '0171-555',
+  'Geheim',
+  '192.168.7.',
+];
 
 export const ROLE = 'role, of personal';

@@ -14,6 +14,10 @@ export const fixture: CommandSpec = {
     { flags: '--seed <number>', description: 'which rows the sample takes (default: 1)' },
     { flags: '--mask <columns>', description: 'columns that are masked, besides those that look personal' },
     { flags: '--keep <columns>', description: 'columns that are not masked' },
+    {
+      flags: '--server <url>',
+      description: 'a server for tests on which it is proved, instead of starting one',
+    },
     { flags: '--json', description: 'print data as JSON on standard output' },
   ],
   load: () => import('../fixture.ts'),

