@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ava from 'ava';
 import { findTool } from '../src/databases/postgres/copy/tools.ts';
+import { intoFolder } from '../src/rehearse/sample/folder.ts';
 import { workplace, type Workplace } from './helpers/cli.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 import { until } from './helpers/until.ts';
@@ -122,38 +123,43 @@ test(`a mask that breaks a rule, and a key that is broken already, end it withou
   t.deepEqual(await readdir(work.folder), []);
 });
 
-// The stage's database has a name that begins like that, by which a view can be slow there only; a lock makes pg_dump wait.
+// The stage's database has a name that begins like that, by which a view can be slow there only.
 const SLOW = `create materialized view slow as select pg_sleep(case when current_database() like 'cutover%' then 3600 else 0 end)::text`;
-for (const [where, sql, lock] of [
-  ['while it is proved', SLOW, undefined],
-  ['while pg_dump waits', 'create table held (id int)', 'begin; lock table held'],
+const STUCK = '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 15.9" || exec sleep 3600\n';
+for (const [where, more, says] of [
+  ['while it is proved', [], 'proving it'],
+  ['while pg_dump is at work', ['--tools', 'tools'], 'reading the schema'],
 ] as const)
   test(`a signal ${where} leaves neither files nor sessions${SKIPPED}`, async (t) => {
     const work = await workplace(t);
     const name = await server.database();
-    await server.sql(sql, name);
-    const holder = await server.connect(name);
-    if (lock !== undefined) await holder.query(lock);
-    const { child, done } = make(work, name, []);
+    await server.sql(SLOW, name);
+    await mkdir(join(work.folder, 'tools'));
+    await writeFile(join(work.folder, 'tools/pg_dump'), STUCK, { mode: 0o755 });
+    const { child, done } = make(work, name, more);
     let said = '';
     child.stderr!.on('data', (text: string) => (said += text));
-    const waits = async (): Promise<boolean> =>
-      lock === undefined
-        ? said.includes('proving it')
-        : (
-            await server.sql(
-              `select 1 from pg_stat_activity where datname = '${name}' and wait_event_type = 'Lock'`,
-            )
-          ).length > 0;
-    await until('something to wait for', waits);
+    await until('something to interrupt', () => said.includes(says));
     child.kill('SIGINT');
     const { code, err } = await done;
     t.is(code, 130, err);
     t.regex(err, /SIGINT: what was begun is removed; the database was only read/);
-    t.deepEqual(await readdir(work.folder), []);
-    await holder.end();
+    t.deepEqual(await readdir(work.folder), ['tools']);
     await until('the end of its sessions', async () => {
       const left = await server.sql(`select 1 from pg_stat_activity where datname = '${name}'`);
       return left.length === 0;
     });
   });
+
+ava('a folder that could not be filled is not there', async (t) => {
+  const work = await workplace(t);
+  const out = join(work.folder, 'deep/made');
+  const failing = intoFolder(out, async (folder) => {
+    await writeFile(join(folder, 'half'), '');
+    throw new Error('the disk is full');
+  });
+  await t.throwsAsync(failing, { message: /disk is full/ });
+  t.deepEqual(await readdir(join(work.folder, 'deep')), []);
+  await intoFolder(out, (folder) => writeFile(join(folder, 'whole'), ''));
+  t.deepEqual(await readdir(out), ['whole']);
+});

@@ -77,10 +77,13 @@ create table inbox (email text not null, n int, primary key (email, n)) partitio
 create table inbox_0 partition of inbox for values with (modulus 2, remainder 0);
 create table inbox_1 partition of inbox for values with (modulus 2, remainder 1);
 insert into inbox select 'erika' || n || '@personal.test', n from generate_series(1, 400) n;
+create table chain (id int primary key, before int);
+insert into chain select n, case when n % 3 = 0 then 99999 when n % 7 > 0 then n - 1 end from generate_series(1, 3000) n;
+alter table chain add foreign key (before) references chain not valid;
 create extension citext;
 create table logins (login citext primary key, mail_type text);
 insert into logins select 'erika' || n || '@personal.test', 'work' from generate_series(1, 3000) n;
-create table visits (n int primary key, "user-login" citext references logins);
+create table visits (n int primary key, who citext references logins);
 insert into visits select n, upper('erika' || n || '@personal.test') from generate_series(1, 3000) n;
 create extension postgres_fdw;
 create server elsewhere foreign data wrapper postgres_fdw;
