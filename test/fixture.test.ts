@@ -1,7 +1,7 @@
 import test from 'ava';
 import { addressOf } from '../src/databases/postgres/address.ts';
 import { Connection } from '../src/databases/postgres/connection.ts';
-import { loadFixture } from '../src/databases/postgres/embedded/fixture.ts';
+import { loadFixture } from '../src/databases/postgres/fixture/load.ts';
 import { root, workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 

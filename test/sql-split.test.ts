@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import { offsetOfPosition, placeOf } from '../src/migrators/sql/text/source.ts';
-import { split } from '../src/migrators/sql/text/split.ts';
+import { split } from '../src/util/sql-text/split.ts';
 
 const texts = (sql: string): string[] => {
   const script = split(sql);

@@ -1,11 +1,10 @@
 import { UsageError, type ExitCode } from '../core/errors.ts';
 import type { Check } from '../core/check.ts';
-import { holdsPassword } from '../playbook/values/secrets.ts';
 import { compare } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
-import { addSecretsOfUrl } from '../util/redact.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { jobsOf, listOf } from './shared/lists.ts';
+import { givenUrl } from './shared/given-url.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdict.ts';
@@ -33,7 +32,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const around = await surroundingsOf(options);
-  const urls = { blue: urlOf(blue!, around.resolve), green: urlOf(green!, around.resolve) };
+  const urls = { blue: givenUrl(blue!, around.resolve), green: givenUrl(green!, around.resolve) };
   const tables = options.tables === undefined ? undefined : listOf(options.tables);
   const names = listOf(options.checks ?? (tables ? 'checksums' : DEFAULT_CHECKS));
   const checks = names.map((name) => ({ name, check: openCheck(name, options, around) }));
@@ -55,16 +54,6 @@ export async function run(
     },
     { means: 'the reading ends; nothing was touched' },
   );
-}
-
-function urlOf(given: string, resolve: (text: string) => string): string {
-  if (holdsPassword(given))
-    throw new UsageError('everybody on the machine can read what stands on the command line', {
-      hint: `put the connection string into a variable, and give a reference to it in single quotes: '\${BLUE_URL}'; or leave the password to .pgpass`,
-    });
-  const url = resolve(given);
-  addSecretsOfUrl(url);
-  return url;
 }
 
 function openCheck(name: string, options: CompareOptions, around: Surroundings): Check {

@@ -129,6 +129,8 @@ export interface ServerError extends Error {
   readonly code: string;
   readonly detail?: string;
   readonly hint?: string;
+  /** The server's context: a line of a COPY, a function. */
+  readonly where?: string;
 }
 
 export const isServerError = (error: unknown): error is ServerError =>

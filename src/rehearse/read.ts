@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
-import { readFixture, type Fixture } from '../databases/postgres/embedded/fixture.ts';
+import { readFixture, type Fixture } from '../databases/postgres/fixture/describe.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import { registries } from '../playbook/schema.ts';
 import { createEnvironment, type Environment } from '../playbook/values/environment.ts';

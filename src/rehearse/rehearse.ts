@@ -1,6 +1,6 @@
 import type { Finding } from '../core/check.ts';
 import { messageOf } from '../core/errors.ts';
-import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
+import type { Fixture } from '../databases/postgres/fixture/describe.ts';
 import type { RunState } from '../journal/fold.ts';
 import type { Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';

@@ -46,6 +46,7 @@ export async function onStage<T>(
       server: setting.server,
       majors: setting.majors,
       fixture,
+      tools: setting.tools,
     });
     stage = opened;
     setting.signal.throwIfAborted();

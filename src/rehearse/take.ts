@@ -9,7 +9,8 @@ import type { Playbook } from '../core/playbook.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
-import type { Fixture } from '../databases/postgres/embedded/fixture.ts';
+import { inProportion } from './clients/proportion.ts';
+import type { Fixture } from '../databases/postgres/fixture/describe.ts';
 import { Kit } from './stage/kit.ts';
 import { Ledger, LEDGER_SCHEMA } from './clients/ledger.ts';
 import { restage } from './restage.ts';
@@ -93,10 +94,11 @@ export class Take {
       await writeFile(file, text);
       const ledger = new Ledger(LEDGER_SCHEMA);
       const address = placed.address ?? (() => stage.clientUrl('blue'));
-      const own = fixture.writes.map(
-        (sql) => async (connection: { query(sql: string): Promise<unknown> }) => {
-          await connection.query(sql);
-        },
+      const own = inProportion(fixture.writes).map(
+        ({ sql }) =>
+          async (connection: { query(sql: string): Promise<unknown> }) => {
+            await connection.query(sql);
+          },
       );
       const state = join(folder, 'state');
       return new Take({

@@ -59,7 +59,9 @@ export async function openServer(
   greenUrl?: string,
 ): Promise<OpenServer> {
   const embedded =
-    source.kind === 'embedded' ? await openEmbedded(source, join(around.stateFolder, 'embedded')) : undefined;
+    source.kind === 'embedded'
+      ? await openEmbedded(source, join(around.stateFolder, 'embedded'), around.tools)
+      : undefined;
   const url = source.kind === 'embedded' ? embedded!.url : around.resolve(source.url);
   const blue = databaseOf(url);
   if (blue === undefined) throw new RefusedError('the connection string of blue names no database');

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { formatDuration } from './units.ts';
 
 interface Command {
@@ -156,6 +157,40 @@ export async function pipe(
   } finally {
     signal.removeEventListener('abort', end);
   }
+}
+
+/**
+ * Gives `work` the standard output of a command as it comes; the command is ended when `work` fails or the signal fires.
+ * What it says on standard error is in `errors`, the last 64 kB.
+ */
+export async function read(
+  command: Command,
+  { env, signal }: Pick<ExecOptions, 'env' | 'signal'>,
+  work: (output: Readable) => Promise<void>,
+): Promise<{ code: number; errors: string }> {
+  const child = start(command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-OUTPUT_LIMIT);
+  });
+  const end = ended(child);
+  // Heard of below; until then it has a listener.
+  end.catch(() => undefined);
+  const stop = (): void => void child.kill('SIGTERM');
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  let failure: unknown;
+  try {
+    await work(child.stdout!);
+  } catch (error) {
+    failure = error;
+    stop();
+    child.stdout?.destroy();
+  }
+  const code = await end.finally(() => signal?.removeEventListener('abort', stop));
+  // A command that broke off is why its output could not be understood.
+  if (failure !== undefined && (code === 0 || child.killed)) throw failure as Error;
+  return { code, errors };
 }
 
 const ended = (child: ChildProcess): Promise<number> =>

@@ -3,7 +3,7 @@ import { redact } from '../../util/redact.ts';
 import type { SqlFile } from './files.ts';
 import { isTransactional } from './text/lint.ts';
 import { excerpt, offsetOfPosition, placeOf, shown } from './text/source.ts';
-import type { Statement } from './text/split.ts';
+import type { Statement } from '../../util/sql-text/split.ts';
 
 /** A field of an error that the server sent, as text. */
 function fieldOf(error: unknown, name: string): string | undefined {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Mistake } from './mistakes.ts';
-import { split, type Script } from './text/split.ts';
+import { split, type Script } from '../../util/sql-text/split.ts';
 import { compareVersions } from './version.ts';
 
 /** A file of SQL, read and cut into statements. */

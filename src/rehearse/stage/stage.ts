@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
 import { other, type Side } from '../../core/side.ts';
-import { loadFixture, type Fixture } from '../../databases/postgres/embedded/fixture.ts';
+import type { Fixture } from '../../databases/postgres/fixture/describe.ts';
+import { loadFixture } from '../../databases/postgres/fixture/load.ts';
 import { addSecret } from '../../util/redact.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { inventoryOf } from './inventory.ts';
@@ -21,6 +22,8 @@ export interface StageOptions {
   /** Majors of the servers that are started: blue's and green's. Undefined is the one that is installed. */
   readonly majors: Readonly<Record<Side, number | undefined>>;
   readonly fixture: Fixture;
+  /** Folder of pg_restore, for fixtures that are dumps; otherwise it is looked for on PATH. */
+  readonly tools: string | undefined;
 }
 
 /** The role that clients of a rehearsal are. */
@@ -123,7 +126,7 @@ export class Stage {
   }
 
   async #prepare(): Promise<void> {
-    const { fixture } = this.#options;
+    const { fixture, tools } = this.#options;
     for (const side of this.sides)
       await this.#admin(
         side,
@@ -133,7 +136,8 @@ export class Stage {
     await this.#admin('blue', `CREATE DATABASE ${quoteIdentifier(TEMPLATE)}`);
     const connection = await connect(this.url('blue', TEMPLATE), TEMPLATE);
     try {
-      await loadFixture(connection, fixture.folder, fixture);
+      const { folder, scale, seed } = fixture;
+      await loadFixture(connection, folder, { scale, seed, tools });
       await connection.query(
         `create schema ${LEDGER_SCHEMA}; ${new Ledger(LEDGER_SCHEMA).tables()} ${GRANTS}`,
       );

@@ -12,7 +12,7 @@ import type { Address } from '../address.ts';
 import { OWN_SCHEMA } from '../live/objects/names.ts';
 import type { Sides } from '../sides.ts';
 import { makeCopy } from './copy.ts';
-import { findTool } from './tools.ts';
+import { findTool, toolEnvironment, withoutPassword } from './tools.ts';
 
 interface Dump {
   readonly sides: Sides;
@@ -50,12 +50,12 @@ export async function copyByDump({ sides, run, plan, slot, control, tools }: Dum
           `--exclude-schema=${OWN_SCHEMA}`,
           `--dbname=${withoutPassword(blue, source.name)}`,
         ],
-        env: environment(blue, run),
+        env: { ...toolEnvironment(blue), [CHILD_VARIABLE]: run },
       },
       {
         file: await findTool('pg_restore', tools),
         args: ['--exit-on-error', `--dbname=${withoutPassword(green, plan.name)}`],
-        env: environment(green, run),
+        env: { ...toolEnvironment(green), [CHILD_VARIABLE]: run },
       },
       {
         signal: control.signal,
@@ -108,21 +108,4 @@ async function openPoint(
   } finally {
     control.signal.removeEventListener('abort', giveUp);
   }
-}
-
-/** Passwords go by the environment, never by an argument. */
-function environment(address: Address, run: string): NodeJS.ProcessEnv {
-  const { password } = parseIntoClientConfig(address.url);
-  return {
-    ...process.env,
-    [CHILD_VARIABLE]: run,
-    PGAPPNAME: address.application,
-    ...(typeof password === 'string' ? { PGPASSWORD: password } : {}),
-  };
-}
-
-function withoutPassword(address: Address, database: string): string {
-  const url = new URL(withDatabase(address.url, database));
-  url.password = '';
-  return url.href;
 }

