@@ -44,6 +44,10 @@ export const commands: readonly CommandSpec[] = [
         description:
           'everything has to be over by then (ISO 8601); what would not be is put back before the switch',
       },
+      {
+        flags: '--window <opening>',
+        description: 'given by cutover schedule, which settles the run should its process die',
+      },
     ],
     load: () => import('./run.ts'),
   },

@@ -23,7 +23,7 @@ import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { measuredBefore, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type RunOptions = Options<{ yes?: true; json?: true; rates?: string; until?: string }>;
+type RunOptions = Options<{ yes?: true; json?: true; rates?: string; until?: string; window?: string }>;
 
 export async function run(
   [file]: readonly (string | undefined)[],
@@ -121,6 +121,7 @@ async function runPrepared(
             operator: io.operator,
             plan,
             ...(approval && { approval }),
+            ...(options.window !== undefined && { window: options.window }),
           }),
         ),
       );

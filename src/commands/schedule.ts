@@ -1,4 +1,5 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { leftRuns } from '../schedule/left.ts';
 import { keepOn, once, type Places, type Scheduling } from '../schedule/schedule.ts';
 import { start } from '../util/exec.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -6,7 +7,7 @@ import { delivered } from './shared/notifying.ts';
 import { givenFlags } from './shared/repeat-flags.ts';
 import { keepMetrics, Teller, type MetricsOptions } from './shared/scheduling.ts';
 import { withSignals } from './shared/signals.ts';
-import { surroundingsOf } from './shared/surroundings.ts';
+import { surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type ScheduleOptions = MetricsOptions & Options<{ once?: true }>;
 
@@ -28,7 +29,11 @@ export async function run(
       ...places,
       stateFolder: around.stateFolder,
       signal,
-      run: (file, until) => runOne(file, until, options, signal),
+      run: (file, until, window) =>
+        perform(['run', file, '--until', until.toISOString(), '--window', window], options, signal),
+      left: (names) => withStore(options, (store) => leftRuns(store, names)),
+      command: (words) => perform(words, options, signal),
+      unsettled: true,
       tell: (playbook, untold) => teller.tell(playbook, untold),
       onBeat: () => metrics.refresh(),
       known: new Map(),
@@ -55,14 +60,12 @@ const CODES = Object.values(EXIT);
 /** What hooks and migration tools find is what whoever started the scheduler has set. */
 const { TZ: ownZone } = process.env;
 
-/** The run is a process of its own: what becomes of it does not take the scheduler along. Its journal says the rest. */
-function runOne(
-  file: string,
-  until: Date,
+/** A process of its own: what becomes of it does not take the scheduler along. Its journal says the rest. */
+function perform(
+  words: readonly string[],
   options: ScheduleOptions,
   signal: AbortSignal,
 ): Promise<number | null> {
-  const words = ['run', file, '--until', until.toISOString()];
   const child = start(
     { file: process.execPath, args: ['--', process.argv[1]!, ...givenFlags(options), ...words] },
     // A group of its own: Ctrl-C reaches it once, from here.

@@ -23,6 +23,8 @@ export type EventBody =
       readonly plan: Plan;
       /** What an unattended run was allowed by. */
       readonly approval?: RunApproval;
+      /** The opening of a maintenance window that it is made in. */
+      readonly window?: string;
     }
   /** Another process goes on with the run: the steps from `from` on are executed, once more where they were begun. */
   | {

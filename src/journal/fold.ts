@@ -23,6 +23,7 @@ export function fold(events: readonly Event[]): RunState {
     live: 'blue',
     operator: first.operator,
     approval: first.approval,
+    window: first.window,
     resumed: [],
     startedAt: first.at,
     endedAt: undefined,

@@ -43,6 +43,8 @@ export interface RunState {
   readonly operator: string;
   /** What an unattended run was allowed by. */
   readonly approval: RunApproval | undefined;
+  /** The opening of a maintenance window that the scheduler made it in. */
+  readonly window: string | undefined;
   /** Who went on with the run after a process of it had died. */
   readonly resumed: readonly { readonly at: string; readonly operator: string }[];
   readonly startedAt: string;

@@ -27,7 +27,7 @@ export function runText(
   const { plan } = state;
   const lines = [
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
-    `  started ${time(state.startedAt)} by ${state.operator}${allowedBy(state.approval)}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
+    `  started ${time(state.startedAt)} by ${state.operator}${state.window === undefined ? '' : ` in the window ${state.window}`}${allowedBy(state.approval)}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
     ...state.resumed.map(({ at, operator }) => `  resumed ${time(at)} by ${operator}`),
     ...(atWork === undefined ? [] : [`  ${atWork}`]),
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,

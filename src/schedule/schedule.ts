@@ -1,11 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { schedule } from 'node-cron';
-import { messageOf, UsageError } from '../core/errors.ts';
+import { EXIT, messageOf, UsageError } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { nextOpenings, openNow, type Opening } from './calendar.ts';
+import type { Left } from './left.ts';
 import { missedOf } from './missed.ts';
 import { missedWords, type Untold } from './untold.ts';
 import { UsedOpenings } from './used.ts';
@@ -22,13 +23,19 @@ export interface Scheduling extends Places {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
   /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
-  readonly run: (file: string, until: Date) => Promise<number | null>;
+  readonly run: (file: string, until: Date, window: string) => Promise<number | null>;
+  /** What processes that died have left of the runs of these playbooks. */
+  readonly left: (names: ReadonlySet<string>) => Promise<Left[]>;
+  /** Makes a command; gives the exit code. */
+  readonly command: (words: readonly string[]) => Promise<number | null>;
   /** Sends what no run can tell of; returns at once. */
   readonly tell: (playbook: Playbook, untold: Untold) => void;
   /** Hears each minute, and after each run; returns at once. */
   readonly onBeat: () => void;
   /** Playbooks by their files, as they were when they could be read last. */
   readonly known: Map<string, Playbook>;
+  /** Something may be left of a process that died. */
+  unsettled: boolean;
 }
 
 interface Due {
@@ -105,11 +112,30 @@ async function tellMissed(scheduling: Scheduling): Promise<void> {
   }
 }
 
+/** Settles what processes that died have left: blue must not stay closed until somebody is awake. */
+async function settleLeft(scheduling: Scheduling): Promise<void> {
+  const { signal, say, left, command } = scheduling;
+  if (!scheduling.unsettled || signal.aborted) return;
+  const names = new Set(
+    (await readPlaybooks({ ...scheduling, say: () => undefined })).map(({ playbook }) => playbook.name),
+  );
+  let open = false;
+  for (const { run, name, words } of await left(names)) {
+    say(`${name}: run ${run} was left by a process that died; to settle it: cutover ${words.join(' ')}`);
+    const exit = await command(words);
+    say(`${name}: that ended with ${exit ?? 'a signal'}`);
+    // A server may only just be away.
+    open ||= exit === EXIT.refused || exit === null;
+  }
+  scheduling.unsettled = open;
+}
+
 /** One after the other: runs of one machine do not get into each other's way. */
 async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
   const { stateFolder, signal, say, run, tell, onBeat } = scheduling;
   let ran = 0;
   let worst: number | null = 0;
+  await settleLeft(scheduling);
   await tellMissed(scheduling);
   const tried = new Set<string>();
   for (;;) {
@@ -123,10 +149,14 @@ async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: num
       `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
     );
     await used.begin(keys, new Date());
-    const exit = await run(file, new Date(opening.closes));
+    const exit = await run(file, new Date(opening.closes), opening.key);
     await used.end(keys, exit);
     say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
-    if (exit === null) tell(playbook, { kind: 'died' });
+    if (exit === null) {
+      tell(playbook, { kind: 'died' });
+      scheduling.unsettled = true;
+      await settleLeft(scheduling);
+    }
     onBeat();
     ran += 1;
     if (worst === 0 || exit === null) worst = exit;
