@@ -67,15 +67,16 @@ class Tie {
     this.#seen = now;
     const columns = pairs.map(({ child }) => `c.${quoteIdentifier(child)}`);
     const known = pairs.map(({ same }, at) => `k.k${at} ${same} ${columns[at]}`).join(' AND ');
-    const found = await this.#stage<{ n: string }>(
-      `INSERT INTO ${this.#asked} SELECT ${this.#done} + row_number() OVER (), d.* FROM (
+    const [found] = await this.#stage<{ n: string }>(
+      `WITH missing AS (INSERT INTO ${this.#asked} SELECT ${this.#done} + row_number() OVER (), d.* FROM (
          SELECT DISTINCT ${columns.join(', ')} FROM ${fromOf(this.#child)} c
          WHERE ${columns.map((column) => `${column} IS NOT NULL`).join(' AND ')}
            AND NOT EXISTS (SELECT FROM ${fromOf(this.#parent)} p WHERE ${this.#matches(columns)})
-           AND NOT EXISTS (SELECT FROM ${this.#asked} k WHERE ${known})) d RETURNING n`,
+           AND NOT EXISTS (SELECT FROM ${this.#asked} k WHERE ${known})) d RETURNING n)
+       SELECT count(*) AS n FROM missing`,
     );
     const from = this.#done;
-    this.#done += found.length;
+    this.#done += Number(found!.n);
     const batch = this.#isMasked ? MASKED_BATCH : BATCH;
     let rows = 0;
     for (let start = from; start < this.#done; start += batch)
