@@ -28,6 +28,7 @@ export async function run(
     const scheduling: Scheduling = {
       ...places,
       stateFolder: around.stateFolder,
+      now: Date.now,
       signal,
       run: (file, until, window) =>
         perform(['run', file, '--until', until.toISOString(), '--window', window], options, signal),

@@ -22,6 +22,8 @@ export interface Places {
 export interface Scheduling extends Places {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
   readonly run: (file: string, until: Date, window: string) => Promise<number | null>;
   /** What processes that died have left of the runs of these playbooks. */
@@ -99,13 +101,13 @@ async function dueOf(
 
 /** Says and sends of which windows nothing was made: by who was away, or at work, or could not use the playbook. */
 async function tellMissed(scheduling: Scheduling): Promise<void> {
-  const { stateFolder, known, say, tell } = scheduling;
+  const { stateFolder, known, say, tell, now } = scheduling;
   const files = new Set(await filesOf(scheduling.places));
   for (const file of known.keys()) if (!files.has(file)) known.delete(file);
   for (const { file, playbook } of await readPlaybooks({ ...scheduling, say: () => undefined }))
     known.set(file, playbook);
   for (const playbook of known.values()) {
-    const openings = await missedOf(playbook, stateFolder, Date.now());
+    const openings = await missedOf(playbook, stateFolder, now());
     if (openings.length === 0) continue;
     say(`${playbook.name}: ${missedWords(openings)}`);
     tell(playbook, { kind: 'missed', openings });
@@ -130,16 +132,16 @@ async function settleLeft(scheduling: Scheduling): Promise<void> {
   scheduling.unsettled = open;
 }
 
-/** One after the other: runs of one machine do not get into each other's way. */
-async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
-  const { stateFolder, signal, say, run, tell, onBeat } = scheduling;
+/** What is done each minute. One run after the other: those of one machine do not get into each other's way. */
+export async function beat(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
+  const { stateFolder, signal, say, run, tell, onBeat, now } = scheduling;
   let ran = 0;
   let worst: number | null = 0;
   await settleLeft(scheduling);
   await tellMissed(scheduling);
   const tried = new Set<string>();
   for (;;) {
-    const due: Due | undefined = (await dueOf(await readPlaybooks(scheduling), stateFolder, Date.now())).find(
+    const due: Due | undefined = (await dueOf(await readPlaybooks(scheduling), stateFolder, now())).find(
       ({ file, opening }) => !tried.has(`${file} ${opening.key}`),
     );
     if (!due || signal.aborted) return { ran, worst };
@@ -148,7 +150,7 @@ async function runAll(scheduling: Scheduling): Promise<{ ran: number; worst: num
     say(
       `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
     );
-    await used.begin(keys, new Date());
+    await used.begin(keys, new Date(now()));
     const exit = await run(file, new Date(opening.closes), opening.key);
     await used.end(keys, exit);
     say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
@@ -168,8 +170,8 @@ const iso = (instant: number): string => new Date(instant).toISOString();
 /** When the next window opens, in words. */
 async function nextWords(scheduling: Scheduling): Promise<string> {
   const openings = (await readPlaybooks(scheduling)).flatMap(({ playbook }) =>
-    nextOpenings(playbook.windows, Date.now(), 3)
-      .filter(({ opens }) => opens > Date.now())
+    nextOpenings(playbook.windows, scheduling.now(), 3)
+      .filter(({ opens }) => opens > scheduling.now())
       .map((opening) => ({ opening, name: playbook.name })),
   );
   const [next] = openings.toSorted((one, other) => one.opening.opens - other.opening.opens);
@@ -180,7 +182,7 @@ async function nextWords(scheduling: Scheduling): Promise<string> {
 
 /** Makes the runs whose windows are open now; gives the first exit code that is not 0. */
 export async function once(scheduling: Scheduling): Promise<number | null> {
-  const { ran, worst } = await runAll(scheduling);
+  const { ran, worst } = await beat(scheduling);
   if (ran === 0) scheduling.say(`no window is open that was not used; ${await nextWords(scheduling)}`);
   return worst;
 }
@@ -189,8 +191,8 @@ export async function once(scheduling: Scheduling): Promise<number | null> {
 export async function keepOn(scheduling: Scheduling): Promise<void> {
   const { signal, say } = scheduling;
   let working: Promise<unknown> | undefined;
-  const beat = (): void => {
-    working ??= runAll(scheduling)
+  const work = (): void => {
+    working ??= beat(scheduling)
       .then(async ({ ran }) => {
         if (ran > 0 && !signal.aborted) say(await nextWords(scheduling));
       })
@@ -200,11 +202,11 @@ export async function keepOn(scheduling: Scheduling): Promise<void> {
   say(await nextWords(scheduling));
   // Whether a window is open is asked each minute, and not when one opens: nothing is missed by who was away.
   const minute = (): void => {
-    beat();
+    work();
     scheduling.onBeat();
   };
   const task = schedule('* * * * *', minute, { timezone: 'UTC' });
-  beat();
+  work();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
