@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
 import { addressOf } from '../src/databases/postgres/address.ts';
@@ -9,7 +9,7 @@ import { findTool } from '../src/databases/postgres/copy/tools.ts';
 import { readFixture } from '../src/databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../src/databases/postgres/fixture/load.ts';
 import { inProportion } from '../src/rehearse/clients/proportion.ts';
-import { workplace, type Workplace } from './helpers/cli.ts';
+import { root, workplace, type Workplace } from './helpers/cli.ts';
 import { loadFixture as loadOdd } from './helpers/fixture.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 
@@ -195,6 +195,12 @@ test('a description with mistakes is refused before anything is loaded', async (
     await t.throwsAsync(loadFixture(connection, work.folder), { message: says });
   }
   t.deepEqual(await tablesOf(name), []);
+});
+
+test('every fixture of the project can be read', async (t) => {
+  const folders = (await readdir(join(root, 'fixtures'))).filter((name) => name !== 'alembic-app');
+  t.true(folders.length > 2);
+  for (const name of folders) await t.notThrowsAsync(readFixture(join(root, 'fixtures', name)), name);
 });
 
 test('writes are made as often as their weights say, spread over the whole', async (t) => {

@@ -35,16 +35,14 @@ export async function openPlace(source: Source, given: string | undefined): Prom
     await chmod(folder, 0o711);
     server = await startServer(folder, 'stage', major);
     const place = await openDatabase(source, server, false);
-    return {
-      ...place,
-      async end() {
-        try {
-          await place.end();
-        } finally {
-          await remove();
-        }
-      },
+    const end = async (): Promise<void> => {
+      try {
+        await place.end();
+      } finally {
+        await remove();
+      }
     };
+    return { ...place, end };
   } catch (error) {
     await remove();
     throw error;
