@@ -30,6 +30,9 @@ test(
         `    checks: [http: { url: "http://127.0.0.1:${port}/" }, sql: { query: "select count(*) > 0 from accounts", equals: true }] }`,
       ].join('\n'),
     });
+    const plan = await work.cutover(['plan', 'playbook.yml'], env);
+    t.regex(plan.out, /Clients go on reading and writing shop_\w+, and shop_\w+ follows \(sync: logical\)/);
+    t.notRegex(plan.out, /nobody can read or write/);
     ledger.start();
     const ran = await work.cutover(['schedule', 'playbook.yml', '--once'], env);
     t.is(ran.code, 6, ran.err);
