@@ -117,6 +117,7 @@ test('a playbook that could not be read while its window was open is told of by 
     run: () => Promise.reject(new Error('nothing is to be run')),
     tell: (playbook, untold) => void told.push(`${playbook.name} ${untold.kind}`),
     now: Date.now,
+    jobs: 1,
     left: () => Promise.resolve([]),
     command: () => Promise.resolve(0),
     unsettled: true,

@@ -46,6 +46,7 @@ for (const zone of ['UTC', 'Australia/Lord_Howe'])
           made.push({ until: until.getTime(), window, at: clock });
           return Promise.resolve(0);
         },
+        jobs: 1,
         left: () => Promise.resolve([]),
         command: () => Promise.resolve(0),
         unsettled: true,

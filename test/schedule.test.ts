@@ -37,6 +37,36 @@ async function scene(
   return { work, name, env: { DATABASE_URL: server.url(name) } };
 }
 
+/** Each waits for the other one, and gives up on it after a while. */
+const meets = (own: string, their: string): string =>
+  `hooks: [{ before: clone, run: 'touch ${own}; for i in $(seq 300); do test -e ${their} && exit 0; sleep 0.1; done; exit 1', timeout: 1m }]`;
+
+test('as many runs at a time as --jobs says, and one of a database', async (t) => {
+  const { work, env } = await scene(t, opened(2, 'duration: 1h'));
+  const other = await server.database();
+  await server.sql('create table shops (id int primary key)', other);
+  const text = await readFile(join(work.folder, 'playbook.yml'), 'utf8');
+  const one = text.replace('gate: open', `gate: open\n${meets('a', 'b')}`);
+  await work.file('one.yml', one);
+  await work.file(
+    'two.yml',
+    text
+      .replace('name: shop', 'name: other')
+      .replace('DATABASE_URL', 'OTHER_URL')
+      .replace('gate: open', `gate: open\n${meets('b', 'a')}`),
+  );
+  // Of the same database as the first one: it has to wait for that.
+  await work.file('three.yml', text.replace('name: shop', 'name: later'));
+  const all = { ...env, OTHER_URL: server.url(other) };
+  const places = ['one.yml', 'three.yml', 'two.yml'];
+  const made = await work.cutover(['schedule', ...places, '--once', '--jobs', '3'], all);
+  for (const name of ['shop', 'other']) t.regex(made.err, new RegExp(`${name}: the run ended with 0`));
+  t.true(
+    made.err.indexOf('later: its window') > made.err.indexOf('shop: the run ended'),
+    'two runs of one database at a time',
+  );
+});
+
 test('a window that is open is used once, also by whoever comes later', async (t) => {
   const { work, env } = await scene(t, opened(2, 'duration: 1h'));
   const first = await work.cutover(['schedule', 'playbook.yml', '--once'], env);

@@ -202,6 +202,7 @@ export const commands: readonly CommandSpec[] = [
     arguments: [{ name: '<playbooks...>', description: 'playbooks with a window, and folders of them' }],
     options: [
       { flags: '--once', description: 'make the runs whose windows are open now, and end' },
+      { flags: '--jobs <count>', description: 'runs at the same time, of different databases (default: 1)' },
       ...metrics,
     ],
     load: () => import('./schedule.ts'),

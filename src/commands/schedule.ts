@@ -1,15 +1,17 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import { leftRuns } from '../schedule/left.ts';
-import { keepOn, once, type Places, type Scheduling } from '../schedule/schedule.ts';
+import type { Places } from '../schedule/places.ts';
+import { keepOn, once, type Scheduling } from '../schedule/schedule.ts';
 import { start } from '../util/exec.ts';
 import type { CommandIo, Options } from './shared/io.ts';
+import { jobsOf } from './shared/lists.ts';
 import { delivered } from './shared/notifying.ts';
 import { givenFlags } from './shared/repeat-flags.ts';
 import { keepMetrics, Teller, type MetricsOptions } from './shared/scheduling.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type ScheduleOptions = MetricsOptions & Options<{ once?: true }>;
+type ScheduleOptions = MetricsOptions & Options<{ once?: true; jobs?: string }>;
 
 /** Makes unattended runs in their maintenance windows. */
 export async function run(
@@ -29,6 +31,7 @@ export async function run(
       ...places,
       stateFolder: around.stateFolder,
       now: Date.now,
+      jobs: jobsOf(options.jobs, 1),
       signal,
       run: (file, until, window) =>
         perform(['run', file, '--until', until.toISOString(), '--window', window], options, signal),

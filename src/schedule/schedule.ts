@@ -1,27 +1,19 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { schedule } from 'node-cron';
-import { EXIT, messageOf, UsageError } from '../core/errors.ts';
+import { EXIT, messageOf } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
-import { loadPlaybook } from '../playbook/load.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { nextOpenings, openNow, type Opening } from './calendar.ts';
 import type { Left } from './left.ts';
 import { missedOf } from './missed.ts';
+import { filesOf, readPlaybooks, type Places } from './places.ts';
 import { missedWords, type Untold } from './untold.ts';
 import { UsedOpenings } from './used.ts';
-
-/** Where playbooks are looked for. */
-export interface Places {
-  /** Playbooks, and folders of them. */
-  readonly places: readonly string[];
-  readonly env: Environment;
-  readonly say: (line: string) => void;
-}
 
 export interface Scheduling extends Places {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
+  /** Runs at the same time. */
+  readonly jobs: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
@@ -48,39 +40,6 @@ interface Due {
   /** Of all that are open now: one run uses them all. */
   readonly keys: readonly string[];
   readonly used: UsedOpenings;
-}
-
-/** Files that are playbooks by their names, of the places that were given. */
-async function filesOf(places: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(
-    places.map(async (place) => {
-      const info = await stat(place).catch((cause: unknown) => {
-        throw new UsageError(`${place} cannot be read: ${messageOf(cause)}`, { cause });
-      });
-      if (!info.isDirectory()) return [place];
-      const names = (await readdir(place)).filter((name) => /\.ya?ml$/.test(name));
-      return names.toSorted().map((name) => join(place, name));
-    }),
-  );
-  return found.flat();
-}
-
-/** Those that have windows. They are read anew each time: what somebody mends in between counts from the next run on. */
-export async function readPlaybooks({
-  places,
-  env,
-  say,
-}: Places): Promise<{ file: string; playbook: Playbook }[]> {
-  const found: { file: string; playbook: Playbook }[] = [];
-  for (const file of await filesOf(places)) {
-    try {
-      const playbook = await loadPlaybook(file, env);
-      if (playbook.windows.length > 0) found.push({ file, playbook });
-    } catch (error) {
-      say(`${file} cannot be used: ${messageOf(error)}`);
-    }
-  }
-  return found;
 }
 
 async function dueOf(
@@ -132,37 +91,68 @@ async function settleLeft(scheduling: Scheduling): Promise<void> {
   scheduling.unsettled = open;
 }
 
-/** What is done each minute. One run after the other: those of one machine do not get into each other's way. */
+/** What is done each minute: runs whose windows are open are made, as many at a time as `jobs` says, and one of a blue. */
 export async function beat(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
-  const { stateFolder, signal, say, run, tell, onBeat, now } = scheduling;
-  let ran = 0;
-  let worst: number | null = 0;
+  const { signal, env, jobs } = scheduling;
+  const exits: (number | null)[] = [];
+  const tried = new Set<string>();
+  const running = new Map<string, Promise<void>>();
   await settleLeft(scheduling);
   await tellMissed(scheduling);
-  const tried = new Set<string>();
   for (;;) {
-    const due: Due | undefined = (await dueOf(await readPlaybooks(scheduling), stateFolder, now())).find(
-      ({ file, opening }) => !tried.has(`${file} ${opening.key}`),
+    const open = await dueOf(await readPlaybooks(scheduling), scheduling.stateFolder, scheduling.now());
+    const due = open.find(
+      ({ file, playbook, opening }) =>
+        !tried.has(`${file} ${opening.key}`) && !running.has(blueOf(playbook, env)),
     );
-    if (!due || signal.aborted) return { ran, worst };
-    const { file, playbook, opening, keys, used } = due;
-    tried.add(`${file} ${opening.key}`);
-    say(
-      `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
-    );
-    await used.begin(keys, new Date(now()));
-    const exit = await run(file, new Date(opening.closes), opening.key);
-    await used.end(keys, exit);
-    say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
-    if (exit === null) {
-      tell(playbook, { kind: 'died' });
-      scheduling.unsettled = true;
-      await settleLeft(scheduling);
+    if (due && running.size < jobs && !signal.aborted) {
+      tried.add(`${due.file} ${due.opening.key}`);
+      const blue = blueOf(due.playbook, env);
+      const making = make(scheduling, due)
+        .then((exit) => void exits.push(exit))
+        .finally(() => running.delete(blue));
+      // What it throws is thrown where it is waited for.
+      making.catch(() => undefined);
+      running.set(blue, making);
+      continue;
     }
-    onBeat();
-    ran += 1;
-    if (worst === 0 || exit === null) worst = exit;
+    if (running.size === 0) break;
+    await Promise.race(running.values());
+    await settleLeft(scheduling);
   }
+  const worst = exits.includes(null) ? null : (exits.find((exit) => exit !== 0) ?? 0);
+  return { ran: exits.length, worst };
+}
+
+/** Two playbooks may be about one database, and only one run at a time is. */
+function blueOf({ blue }: Playbook, env: Environment): string {
+  if (blue.kind === 'embedded') return `embedded ${blue.database}`;
+  try {
+    const { hostname, port, pathname } = new URL(env.resolve(blue.url));
+    return `${hostname}:${port || '5432'}${pathname}`;
+  } catch {
+    // The run says what is wrong with it.
+    return blue.url;
+  }
+}
+
+/** Makes the run of an opening, which is used by it, however it ends. */
+async function make(scheduling: Scheduling, due: Due): Promise<number | null> {
+  const { say, run, tell, onBeat, now } = scheduling;
+  const { file, playbook, opening, keys, used } = due;
+  say(
+    `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
+  );
+  await used.begin(keys, new Date(now()));
+  const exit = await run(file, new Date(opening.closes), opening.key);
+  await used.end(keys, exit);
+  say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
+  if (exit === null) {
+    tell(playbook, { kind: 'died' });
+    scheduling.unsettled = true;
+  }
+  onBeat();
+  return exit;
 }
 
 const iso = (instant: number): string => new Date(instant).toISOString();

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { messageOf, RefusedError, UsageError } from '../../core/errors.ts';
 import { metricsText } from '../../report/metrics.ts';
 import { nextOpenings } from '../../schedule/calendar.ts';
-import { readPlaybooks, type Places } from '../../schedule/schedule.ts';
+import { readPlaybooks, type Places } from '../../schedule/places.ts';
 import { replaceFile } from '../../util/atomic-file.ts';
 import { redact } from '../../util/redact.ts';
 import type { GlobalOptions } from './io.ts';

@@ -3,7 +3,7 @@ import type { Playbook } from '../../core/playbook.ts';
 import { Outbox } from '../../run/notify/outbox.ts';
 import type { Surroundings } from '../../run/open.ts';
 import { untoldNotice, type Untold } from '../../schedule/untold.ts';
-import type { Places } from '../../schedule/schedule.ts';
+import type { Places } from '../../schedule/places.ts';
 import type { Options } from './io.ts';
 import { collectMetrics, serveMetrics, writeMetrics } from './metrics.ts';
 import { outboxOf } from './notifying.ts';
