@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { playbookJsonSchema } from '../src/playbook/json-schema.ts';
+import { playbookJsonSchema } from '../src/playbook/keys/json-schema.ts';
 import { registries } from '../src/playbook/schema.ts';
 
 const file = new URL('../docs/playbook.schema.json', import.meta.url);

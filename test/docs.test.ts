@@ -6,7 +6,7 @@ import test from 'ava';
 import { z } from 'zod';
 import type { Driver } from '../src/core/driver.ts';
 import { EXIT } from '../src/core/errors.ts';
-import { definition, embedded } from '../src/playbook/definition.ts';
+import { definition, embedded } from '../src/playbook/keys/definition.ts';
 import { loadPlaybook } from '../src/playbook/load.ts';
 import { registries } from '../src/playbook/schema.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';

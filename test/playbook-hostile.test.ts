@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { z } from 'zod';
-import type { Registries } from '../src/playbook/definition.ts';
+import type { Registries } from '../src/playbook/keys/definition.ts';
 import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
 import { PlaybookError } from '../src/playbook/text/mistakes.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
-import { playbookJsonSchema } from '../src/playbook/json-schema.ts';
+import { playbookJsonSchema } from '../src/playbook/keys/json-schema.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';
 import { registries } from '../src/playbook/schema.ts';
 

@@ -8,7 +8,7 @@ import { createEnvironment } from '../src/playbook/values/environment.ts';
 import { LineScreen } from '../src/run/screen/lines.ts';
 import type { Drivers } from '../src/run/open.ts';
 import { executionOf, reopen } from '../src/run/reopen.ts';
-import { swapBack } from '../src/run/swap-back.ts';
+import { swapBack } from '../src/run/after/swap-back.ts';
 import { addSecret } from '../src/util/redact.ts';
 import { dump } from './helpers/dump.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';

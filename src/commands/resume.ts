@@ -1,7 +1,7 @@
 import type { ExitCode } from '../core/errors.ts';
 import type { GateLimit } from '../core/step.ts';
 import type { RunState } from '../journal/fold.ts';
-import { settleBake } from '../run/bake.ts';
+import { settleBake } from '../run/after/bake.ts';
 import { resume } from '../run/recover/resume.ts';
 import { watched } from '../run/notify/watch.ts';
 import { executionOf, reopen } from '../run/reopen.ts';

@@ -1,7 +1,7 @@
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { reopen } from '../run/reopen.ts';
-import { previousCopy, retire } from '../run/retire.ts';
+import { previousCopy, retire } from '../run/after/retire.ts';
 import { askText } from './shared/ask.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { shellWord } from './shared/repeat-flags.ts';

@@ -6,7 +6,7 @@ import type { Gate } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { loadPlaybook } from '../playbook/load.ts';
-import { settleBake } from '../run/bake.ts';
+import { settleBake } from '../run/after/bake.ts';
 import { execute } from '../run/engine/execute.ts';
 import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import type { Outbox } from '../run/notify/outbox.ts';

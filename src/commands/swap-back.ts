@@ -7,7 +7,7 @@ import { runText } from '../report/run.ts';
 import type { Outbox } from '../run/notify/outbox.ts';
 import { watched } from '../run/notify/watch.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
-import { swapBack } from '../run/swap-back.ts';
+import { swapBack } from '../run/after/swap-back.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { DriverUse } from '../core/driver.ts';
 import type { Bake } from '../core/playbook.ts';
-import type { bake } from './conduct.ts';
+import type { bake } from './keys/conduct.ts';
 import { readUse, type DriverList } from './drivers.ts';
 import type { Tree } from './text/tree.ts';
 import { beginning } from './validate.ts';

@@ -2,7 +2,7 @@ import { parse as parseConnectionString } from 'pg-connection-string';
 import { resolve } from 'node:path';
 import type { BlueSource } from '../core/playbook.ts';
 import { messageOf } from '../core/errors.ts';
-import { databaseName, embedded } from './definition.ts';
+import { databaseName, embedded } from './keys/definition.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
 import { literalOf } from './values/interpolate.ts';
 import { quoted, type KeyPath, type Place } from './text/mistakes.ts';

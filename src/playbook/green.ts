@@ -1,4 +1,4 @@
-import { databaseName } from './definition.ts';
+import { databaseName } from './keys/definition.ts';
 import { databaseOfUrl } from './blue.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
 import type { MapTree } from './text/tree.ts';

@@ -7,7 +7,7 @@ import { readBake, readBakeChecks } from './bake.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { readGreen } from './green.ts';
 import { readClone, readSwitch, readSync } from './sync.ts';
-import { definition, VERIFY_BY_DEFAULT, type Registries } from './definition.ts';
+import { definition, VERIFY_BY_DEFAULT, type Registries } from './keys/definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
 import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
 import type { Environment } from './values/environment.ts';
@@ -15,7 +15,7 @@ import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
 import type { MapTree, Tree } from './text/tree.ts';
 import { beginning, validate } from './validate.ts';
-import { readWindows } from './window.ts';
+import { readWindows } from './keys/window.ts';
 import { readYaml } from './text/yaml.ts';
 
 export interface ParseOptions {

@@ -4,7 +4,7 @@ import { other } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';
 import { openStored, type Surroundings } from './open.ts';
 import { greenOid } from './reopen.ts';
-import { sinceOf } from './swap-back-live.ts';
+import { sinceOf } from './after/swap-back-live.ts';
 
 /** Whether a swap would be lossless now; or why that is not known. */
 export type Meter = WayBack | { readonly unknown: string };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Registry } from '../core/driver.ts';
+import type { Registry } from '../../core/driver.ts';
 import { definition, embedded, type Registries } from './definition.ts';
-import { strictly } from './validate.ts';
+import { strictly } from '../validate.ts';
 
 /** The draft-7 JSON Schema of playbooks, for editors: made of the definitions that validate them. */
 export function playbookJsonSchema(registries: Registries): Record<string, unknown> {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { MaintenanceWindow } from '../core/playbook.ts';
-import { patternMistake } from '../util/cron.ts';
-import { duration } from '../util/options.ts';
+import type { MaintenanceWindow } from '../../core/playbook.ts';
+import { patternMistake } from '../../util/cron.ts';
+import { duration } from '../../util/options.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** `2026-12-24`, or `2026-12-20..2027-01-06`. */

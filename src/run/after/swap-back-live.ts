@@ -1,15 +1,15 @@
-import { other, type Side } from '../core/side.ts';
-import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../core/errors.ts';
-import type { Way, WayBack } from '../core/live.ts';
-import type { StepContext } from '../core/step.ts';
-import { releaseClients } from '../steps/shared/clients.ts';
-import { putBack, takesClients } from '../steps/shared/swap.ts';
-import { swapLive } from '../steps/shared/swap-live.ts';
-import type { LiveVerifyOutput } from '../steps/verify.ts';
-import { recordOf } from './engine/error-record.ts';
-import type { Execution } from './engine/execution.ts';
-import { liveSide } from './engine/live.ts';
-import { refusing } from './refusing.ts';
+import { other, type Side } from '../../core/side.ts';
+import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../../core/errors.ts';
+import type { Way, WayBack } from '../../core/live.ts';
+import type { StepContext } from '../../core/step.ts';
+import { releaseClients } from '../../steps/shared/clients.ts';
+import { putBack, takesClients } from '../../steps/shared/swap.ts';
+import { swapLive } from '../../steps/shared/swap-live.ts';
+import type { LiveVerifyOutput } from '../../steps/verify.ts';
+import { recordOf } from '../engine/error-record.ts';
+import type { Execution } from '../engine/execution.ts';
+import { liveSide } from '../engine/live.ts';
+import { refusing } from '../refusing.ts';
 
 export interface LiveSwapBackOptions {
   readonly operator: string;

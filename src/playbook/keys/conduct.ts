@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from '../util/options.ts';
+import { duration } from '../../util/options.ts';
 
 /** Timers of the platform hold no more than 24 days; nobody means longer than a week. */
 const LONGEST_MS = 7 * 24 * 3600 * 1000;

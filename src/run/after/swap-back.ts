@@ -1,18 +1,18 @@
-import type { Baseline, WriteReport } from '../core/database.ts';
-import { RefusedError, StepError, StuckError, type ExitCode } from '../core/errors.ts';
-import type { Side } from '../core/side.ts';
-import type { PlannedStep } from '../core/plan.ts';
-import type { StepContext } from '../core/step.ts';
-import { putBack, swap } from '../steps/shared/swap.ts';
-import { uninterrupted } from '../steps/shared/control.ts';
-import type { VerifyOutput } from '../steps/verify.ts';
-import { plural } from '../util/units.ts';
-import { recordOf } from './engine/error-record.ts';
-import { contextOf, type Execution } from './engine/execution.ts';
-import { liveSide } from './engine/live.ts';
+import type { Baseline, WriteReport } from '../../core/database.ts';
+import { RefusedError, StepError, StuckError, type ExitCode } from '../../core/errors.ts';
+import type { Side } from '../../core/side.ts';
+import type { PlannedStep } from '../../core/plan.ts';
+import type { StepContext } from '../../core/step.ts';
+import { putBack, swap } from '../../steps/shared/swap.ts';
+import { uninterrupted } from '../../steps/shared/control.ts';
+import type { VerifyOutput } from '../../steps/verify.ts';
+import { plural } from '../../util/units.ts';
+import { recordOf } from '../engine/error-record.ts';
+import { contextOf, type Execution } from '../engine/execution.ts';
+import { liveSide } from '../engine/live.ts';
 import { settleHalfLive, swapBackLive } from './swap-back-live.ts';
-import { refusing } from './refusing.ts';
-import type { Reopened } from './reopen.ts';
+import { refusing } from '../refusing.ts';
+import type { Reopened } from '../reopen.ts';
 
 export interface SwapBackOptions {
   readonly operator: string;

@@ -1,8 +1,8 @@
-import type { SideState } from '../core/database.ts';
-import { RefusedError } from '../core/errors.ts';
-import { other } from '../core/side.ts';
-import { recordOf } from './engine/error-record.ts';
-import type { Reopened } from './reopen.ts';
+import type { SideState } from '../../core/database.ts';
+import { RefusedError } from '../../core/errors.ts';
+import { other } from '../../core/side.ts';
+import { recordOf } from '../engine/error-record.ts';
+import type { Reopened } from '../reopen.ts';
 
 /**
  * The database that `retire` would drop; undefined when it has gone already, by hand or by a `retire` that died.

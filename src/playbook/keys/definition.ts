@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Registry } from '../core/driver.ts';
-import { duration, path } from '../util/options.ts';
-import { parsePath } from '../util/sql.ts';
+import type { Registry } from '../../core/driver.ts';
+import { duration, path } from '../../util/options.ts';
+import { parsePath } from '../../util/sql.ts';
 import { approval, bake, conduct, limit } from './conduct.ts';
 import { windows } from './window.ts';
 
