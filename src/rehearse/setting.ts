@@ -1,11 +1,11 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { namesOf } from '../plan/build.ts';
 import { registries } from '../playbook/schema.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { harmless } from '../util/harmless.ts';
 import type { Read } from './read.ts';
+import { stageFolder } from './stage/abandoned.ts';
 import { Stage, type StageOptions } from './stage/stage.ts';
 import { Take, type Planted, type TakeOptions } from './take.ts';
 
@@ -33,7 +33,7 @@ export async function onStage<T>(
   work: (stage: Stage, open: (name: string, planted?: Planted) => Promise<Take>) => Promise<T>,
 ): Promise<T> {
   const { playbook, fixture, blue } = text;
-  const folder = await mkdtemp(join(tmpdir(), 'cutover-rehearsal-'));
+  const folder = await stageFolder(setting.progress);
   let stage: Stage | undefined;
   try {
     // The account of a server must be able to walk in.

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { chmod, rm } from 'node:fs/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Connection } from '../../databases/postgres/connection.ts';
 import { installedMajors } from '../../databases/postgres/embedded/binaries.ts';
 import { prepareReaderSession } from '../../databases/postgres/reading/reader.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
+import { stageFolder } from '../stage/abandoned.ts';
 import { connect, givenServer, startServer, type StageServer } from '../stage/servers.ts';
 import type { Source } from './source.ts';
 
@@ -21,7 +20,7 @@ export interface Place {
 export async function openPlace(source: Source, given: string | undefined): Promise<Place> {
   if (given !== undefined) return openDatabase(source, await givenServer(given), true);
   const major = majorFor(source);
-  const folder = await mkdtemp(join(tmpdir(), 'cutover-fixture-'));
+  const folder = await stageFolder(() => undefined);
   let server: StageServer | undefined;
   const remove = async (): Promise<void> => {
     try {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { StandInKit, StandInPooler } from '../../core/stand-in.ts';
 import type { Side } from '../../core/side.ts';
 import { addSecret } from '../../util/redact.ts';
+import { CHILD_VARIABLE } from '../../util/stray.ts';
 import { preparePooler, type Pooler } from './pooler.ts';
 import { CLIENT, type Stage } from './stage.ts';
 
@@ -45,6 +46,7 @@ export class Kit implements StandInKit {
       folder: join(this.#folder, `pgbouncer-${number}`),
       lines: entries.map((entry) => `${entry} = host=127.0.0.1 port=${port} dbname=${quoted(names.blue)}`),
       users: { [CLIENT]: clientPassword, admin: password },
+      env: { [CHILD_VARIABLE]: this.#stage.mark },
     });
     const pooler = await launch();
     this.#poolers.push(pooler);

@@ -17,6 +17,8 @@ export interface PoolerOptions {
   /** Passwords by user; `admin` is the administrator. */
   readonly users: Readonly<Record<string, string>>;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Besides this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Pooler {
@@ -65,7 +67,7 @@ export async function preparePooler(options: PoolerOptions): Promise<() => Promi
     // A session of its own: Ctrl-C at the terminal must reach the tool alone.
     const child = start(
       { file: 'pgbouncer', args: [ini] },
-      { stdio: 'ignore', cwd: folder, detached: true, ...account },
+      { stdio: 'ignore', cwd: folder, detached: true, env: { ...process.env, ...options.env }, ...account },
     );
     await ready(child, url('admin', 'pgbouncer'));
     return { port, file, child, url };

@@ -7,6 +7,7 @@ import type { Fixture } from '../../databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../../databases/postgres/fixture/load.ts';
 import { addSecret } from '../../util/redact.ts';
 import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
+import { stageMark } from './abandoned.ts';
 import { inventoryOf } from './inventory.ts';
 import { Ledger, LEDGER_SCHEMA } from '../clients/ledger.ts';
 import { connect, givenServer, startServer, type StageServer } from './servers.ts';
@@ -65,6 +66,11 @@ export class Stage {
       else for (const server of new Set([blue, green])) await server.end();
       throw error;
     }
+  }
+
+  /** By which processes of the stage are found when nobody is left to end them. */
+  get mark(): string {
+    return stageMark(this.#options.folder);
   }
 
   /** As superuser; secret. */
