@@ -1,7 +1,7 @@
 // How far what a rehearsal at two sizes predicts is from a run of a database sixteen times as large:
-// npm run bench:predict [-- --base 4 --times 3]
+// npm run bench:predict [-- --base 4 --times 2]
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,13 +10,22 @@ import { predict, type Measured } from '../src/plan/predict.ts';
 const GOAL = 0.3;
 const STEPS = ['clone', 'migrate-1-sql', 'verify'];
 const { values } = parseArgs({
-  options: { base: { type: 'string', default: '10' }, times: { type: 'string', default: '3' } },
+  options: { base: { type: 'string', default: '4' }, times: { type: 'string', default: '2' } },
 });
 const [base, times] = [Number(values.base), Number(values.times)];
 const root = new URL('..', import.meta.url).pathname;
 
 const folder = mkdtempSync(join(tmpdir(), 'cutover-bench-predict-'));
 const rates = join(folder, 'rates.json');
+// One way of copying at all sizes: which one is chosen depends on the size.
+const playbook = join(folder, 'playbook.yml');
+const text = readFileSync(join(root, 'playbooks/maintenance-page.yml'), 'utf8');
+writeFileSync(
+  playbook,
+  text
+    .replace('migrate:', 'clone: { strategy: file-copy }\nmigrate:')
+    .replace('../fixtures', join(root, 'fixtures')),
+);
 // The first one is the whole story, which is beside the point; each of the others is one run.
 const scales = [base, ...Array<number>(times).fill(base), ...Array<number>(times).fill(4 * base)];
 const large = Array<number>(times).fill(16 * base);
@@ -27,7 +36,7 @@ try {
       '--',
       join(root, 'src/cli.ts'),
       'rehearse',
-      join(root, 'playbooks/maintenance-page.yml'),
+      playbook,
       '--fixture',
       join(root, 'fixtures/orders'),
       '--scale',
@@ -46,7 +55,12 @@ try {
   const figures = STEPS.map((step) => {
     const actual = median(real.map(({ steps }) => steps[step]!));
     const estimate = predict(known, step, bytes)!;
-    return { step, predicted_ms: estimate.ms, measured_ms: actual, off: (actual - estimate.ms) / estimate.ms };
+    return {
+      step,
+      predicted_ms: estimate.ms,
+      measured_ms: actual,
+      off: (actual - estimate.ms) / estimate.ms,
+    };
   });
   const sizes = [known[0]!.bytes, known.at(-1)!.bytes, bytes].map((size) => `${Math.round(size / 1e6)} MB`);
   console.log(`from ${sizes[0]} and ${sizes[1]} to ${sizes[2]}, ${times} runs of each; milliseconds\n`);

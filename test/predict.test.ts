@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { predict, type Measured } from '../src/plan/predict.ts';
+import { alike, predict, type Measured } from '../src/plan/predict.ts';
 import { root, workplace } from './helpers/cli.ts';
 
 const MB = 1e6;
@@ -45,6 +45,16 @@ test('of one size nobody knows how it grows', (t) => {
   t.is(far.ms, 1000);
   t.true(far.least! < 100 && far.most! > 1000);
   t.regex(far.basis, /^from 1 run of 10(?:\.0)? MB$/);
+});
+
+test('a copy that was made in another way says nothing', (t) => {
+  const walLog = [10, 40].map((megabytes) => ({ ...of(megabytes, 10 * megabytes), way: 'wal-log' }));
+  const files = { ...of(160, 100), way: 'file-copy' };
+  const step = { kind: 'clone' as const, input: { way: 'file-copy' } };
+  t.deepEqual(alike(walLog, step), []);
+  t.deepEqual(alike([...walLog, files], step), [files]);
+  t.is(alike([of(10, 100)], step).length, 1, 'of before there were ways');
+  t.is(alike(walLog, { kind: 'verify', input: {} }).length, 2);
 });
 
 test('a rehearsal writes rates, a plan estimates by them, and by the runs that were made even more so', async (t) => {

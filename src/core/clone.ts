@@ -16,6 +16,8 @@ export interface ClonePlan {
   readonly interim: string;
   readonly name: string;
   readonly create: string;
+  /** How the server copies, which decides how long it takes. */
+  readonly way: 'wal-log' | 'file-copy' | 'dump';
   /** Everything that a template leaves behind, executed when the copy has its name. */
   readonly carry: readonly string[];
   /** Settings of the application's own (`app.jwt_secret`): their values are read at the clone, and stored nowhere. */

@@ -1,10 +1,13 @@
-import type { Plan } from '../core/plan.ts';
+import type { ClonePlan } from '../core/clone.ts';
+import type { Plan, PlannedStep } from '../core/plan.ts';
 import { formatBytes, plural, type Estimate } from '../util/units.ts';
 
 /** How long the steps of a run took on a database of that size, in milliseconds by their ids. */
 export interface Measured {
   readonly bytes: number;
   readonly steps: Readonly<Record<string, number>>;
+  /** How the copy was made: one way says nothing of another one. */
+  readonly way?: string | undefined;
 }
 
 /** Databases of nearly one size are measured as one. */
@@ -18,11 +21,22 @@ const BEYOND = 0.05;
 export function predicted(plan: Plan, measured: readonly Measured[]): Plan {
   const steps = plan.steps.map((step) => {
     // How long a person takes to answer is not measured by how long others took.
-    const estimate = step.kind === 'gate' ? undefined : predict(measured, step.id, plan.blue.bytes);
+    const estimate =
+      step.kind === 'gate' ? undefined : predict(alike(measured, step), step.id, plan.blue.bytes);
     return estimate ? { ...step, estimate } : step;
   });
   return { ...plan, steps };
 }
+
+/** Of a clone those that were made in the way that is planned, where it is known. */
+export function alike(measured: readonly Measured[], step: Pick<PlannedStep, 'kind' | 'input'>): Measured[] {
+  const way = wayOf(step);
+  return measured.filter((one) => way === undefined || one.way === undefined || one.way === way);
+}
+
+/** How a step makes the copy; undefined of all that make none. */
+export const wayOf = ({ kind, input }: Pick<PlannedStep, 'kind' | 'input'>): string | undefined =>
+  kind === 'clone' ? (input as Partial<ClonePlan>).way : undefined;
 
 interface Point {
   readonly bytes: number;

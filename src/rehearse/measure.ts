@@ -38,9 +38,10 @@ export function deviations(sizes: readonly (readonly Measured[])[]): Finding[] {
   const last = sizes.at(-1) ?? [];
   if (sizes.length < 3) return [];
   const known = sizes.slice(0, -1).flat();
-  return last.flatMap(({ bytes, steps }) =>
+  return last.flatMap(({ bytes, steps, way }) =>
     Object.entries(steps).flatMap(([step, ms]) => {
-      const estimate = GROWING.test(step) ? predict(known, step, bytes) : undefined;
+      const fitting = step === 'clone' ? known.filter((one) => one.way === way) : known;
+      const estimate = GROWING.test(step) ? predict(fitting, step, bytes) : undefined;
       if (!estimate) return [];
       const { least = 0, most = Infinity } = estimate;
       const part = Math.round((100 * (ms - estimate.ms)) / Math.max(1, estimate.ms));

@@ -2,11 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf, UsageError } from '../core/errors.ts';
 import type { RunState } from '../journal/state.ts';
-import type { Measured } from '../plan/predict.ts';
+import { wayOf, type Measured } from '../plan/predict.ts';
 
 /** What a run's journal says of how long its steps took; steps that did not come through count for nothing. */
 export const measuredOf = ({ plan, steps }: RunState): Measured => ({
   bytes: plan.blue.bytes,
+  way: plan.steps.map(wayOf).find((way) => way !== undefined),
   steps: Object.fromEntries(
     Object.entries(steps).flatMap(([id, { phase, ms }]) =>
       phase === 'done' && ms !== undefined ? [[id, ms]] : [],
@@ -28,7 +29,13 @@ export const measuredIn = (states: readonly RunState[], name: string): Measured[
 
 const rates = z.object({
   format: z.literal(1),
-  measured: z.array(z.object({ bytes: z.number().positive(), steps: z.record(z.string(), z.number()) })),
+  measured: z.array(
+    z.object({
+      bytes: z.number().positive(),
+      steps: z.record(z.string(), z.number()),
+      way: z.string().optional(),
+    }),
+  ),
 });
 
 /** Reads what a rehearsal has written. Throws UsageError when it is no such file. */

@@ -102,6 +102,8 @@ export class Stage {
       'blue',
       `CREATE DATABASE ${quoteIdentifier(this.names.blue)} TEMPLATE ${quoteIdentifier(TEMPLATE)}`,
     );
+    // What was written to set up the stage is not to be paid for by a step of the run.
+    await this.#admin('blue', 'CHECKPOINT');
   }
 
   /** Everything on the servers that a run could have left, a line each. */

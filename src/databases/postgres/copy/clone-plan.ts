@@ -66,7 +66,14 @@ export function planClone(facts: Facts, green: string, run: string, choice: Clon
     unseen: facts.blue.settings.filter(isUnseen).map(({ role, name: setting }) => ({ role, name: setting })),
   };
   if (choice.strategy === 'dump')
-    return { from: name, interim, name: green, create: createEmpty(facts, interim), ...carry };
+    return {
+      from: name,
+      interim,
+      name: green,
+      create: createEmpty(facts, interim),
+      way: choice.strategy,
+      ...carry,
+    };
   const strategy =
     facts.server.major < 15 ? '' : ` STRATEGY ${choice.strategy === 'wal-log' ? 'wal_log' : 'file_copy'}`;
   return {
@@ -76,6 +83,7 @@ export function planClone(facts: Facts, green: string, run: string, choice: Clon
     create:
       `CREATE DATABASE ${quoteIdentifier(interim)} WITH TEMPLATE ${quoteIdentifier(name)} ` +
       `OWNER ${quoteIdentifier(owner)}${strategy}`,
+    way: choice.strategy,
     ...carry,
   };
 }
