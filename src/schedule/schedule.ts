@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { schedule } from 'node-cron';
 import { EXIT, messageOf } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
@@ -91,6 +92,8 @@ async function settleLeft(scheduling: Scheduling): Promise<void> {
   scheduling.unsettled = open;
 }
 
+const MINUTE_MS = 60_000;
+
 /** What is done each minute: runs whose windows are open are made, as many at a time as `jobs` says, and one of a blue. */
 export async function beat(scheduling: Scheduling): Promise<{ ran: number; worst: number | null }> {
   const { signal, env, jobs } = scheduling;
@@ -117,7 +120,9 @@ export async function beat(scheduling: Scheduling): Promise<{ ran: number; worst
       continue;
     }
     if (running.size === 0) break;
-    await Promise.race(running.values());
+    // Meanwhile the window of another database may open.
+    const next = sleep(MINUTE_MS, undefined, { ref: false });
+    await Promise.race([...running.values(), ...(running.size < jobs ? [next] : [])]);
     await settleLeft(scheduling);
   }
   const worst = exits.includes(null) ? null : (exits.find((exit) => exit !== 0) ?? 0);

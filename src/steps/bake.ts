@@ -19,7 +19,8 @@ export const bake: Step = {
       throwIfCut(cut);
       const findings = looked.flatMap((one) => one.findings);
       const failing = follow(streaks, looked);
-      if (failing.some((name) => streaks.get(name)! >= input.failures)) throw failed(input, findings);
+      const over = looked.find(({ name }) => (streaks.get(name) ?? 0) >= input.failures);
+      if (over) throw failed(input, over, findings);
       const passed = performance.now() - began;
       context.progress(Math.min(passed, input.for), input.for, 'estimate', wordsOf(failing, streaks));
       // Nobody has looked to the end as long as the last look found something.
@@ -122,9 +123,8 @@ const wordsOf = (failing: readonly string[], streaks: ReadonlyMap<string, number
     ? 'everything passes'
     : failing.map((name) => `${name} has failed ${plural(streaks.get(name)!, 'time')}`).join(', ');
 
-function failed({ failures, onFailure }: BakeInput, findings: readonly Finding[]): BakeError {
-  const bad = findings.filter(isBad);
-  const first = bad[0]!;
+function failed({ failures, onFailure }: BakeInput, over: Looked, findings: readonly Finding[]): BakeError {
+  const first = over.findings.find(isBad)!;
   const times = failures === 1 ? '' : ` for ${failures} looks in a row`;
   return new BakeError(`green is not well${times}: ${first.check}: ${first.message}`, onFailure, {
     findings,
@@ -147,6 +147,6 @@ function throwIfCut({ signal, plan }: StepContext): void {
   throw new BakeError(`nobody looks after green any more: ${messageOf(reason)}`, 'hold', {
     cause: reason,
     ...(reason instanceof InterruptedError ? { exit: reason.exit } : {}),
-    hint: `${plan.names.green} stays live; to go back: cutover swap-back ${plan.run}`,
+    hint: `green stays live; to go back: cutover swap-back ${plan.run}`,
   });
 }
