@@ -1,8 +1,9 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import { eventsOf, workplace, type Workplace } from './helpers/cli.ts';
+import { application, baking, bakeScene, isGreen, stateOf } from './helpers/bake.ts';
+import { eventsOf } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { until } from './helpers/until.ts';
 
@@ -13,64 +14,7 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-interface Application {
-  readonly url: string;
-  /** What it answers with, one status a look; the last one from then on. */
-  readonly says: number[];
-  looks: number;
-}
-
-async function application(t: ExecutionContext, says: number[]): Promise<Application> {
-  const state = { says, looks: 0 };
-  const http = createServer((_request, response) => {
-    response.statusCode = state.says[Math.min(state.looks, state.says.length - 1)]!;
-    state.looks += 1;
-    response.end();
-  });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => http.close());
-  return Object.assign(state, { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/` });
-}
-
-interface Scene {
-  readonly work: Workplace;
-  readonly name: string;
-  readonly env: Record<string, string>;
-  readonly cutover: (args: readonly string[]) => ReturnType<Workplace['cutover']>;
-}
-
-async function scene(t: ExecutionContext, bake: string, more = ''): Promise<Scene> {
-  const work = await workplace(t);
-  const name = await server.database();
-  await server.sql('create table shops (id int primary key); insert into shops values (1)', name);
-  await work.file('V001__made.sql', 'create table made (id int primary key);\n');
-  await work.file(
-    'playbook.yml',
-    `version: 1\nname: shop\nblue: \${DATABASE_URL}\nmigrate: [sql: { directory: . }]\ngate: open\n${more}switch: { targets: [database-rename] }\nbake: ${bake}\n`,
-  );
-  const env = { DATABASE_URL: server.url(name) };
-  return { work, name, env, cutover: (args) => work.cutover(args, env) };
-}
-
-const isGreen = async (name: string): Promise<boolean> =>
-  String((await server.sql(`select to_regclass('public.made') is not null as made`, name))[0]!['made']) ===
-  'true';
-
-const stateOf = async ({ cutover }: Scene) =>
-  JSON.parse((await cutover(['status', '--json'])).out) as {
-    phase: string;
-    exit: number;
-    steps: Record<string, { phase: string; output?: { rounds: number } }>;
-  };
-
-const baking = ({ cutover }: Scene): Promise<void> =>
-  until('the bake', async () => {
-    const { out } = await cutover(['status', '--json']);
-    return (
-      out !== '' &&
-      (JSON.parse(out) as Awaited<ReturnType<typeof stateOf>>).steps['bake']?.phase === 'running'
-    );
-  });
+const scene = (t: ExecutionContext, bake: string, more = '') => bakeScene(t, server, bake, more);
 
 test('a bake that goes well: looked at again and again, and once more in the end', async (t) => {
   // Three times, but never three times in a row.
@@ -81,7 +25,7 @@ test('a bake that goes well: looked at again and again, and once more in the end
   );
   const ran = await there.cutover(['run', 'playbook.yml']);
   t.is(ran.code, 0, ran.err);
-  t.true(await isGreen(there.name));
+  t.true(await isGreen(server, there.name));
   const { phase, steps } = await stateOf(there);
   t.is(phase, 'completed');
   t.true(steps['bake']!.output!.rounds >= 3, JSON.stringify(steps['bake']));
@@ -109,12 +53,12 @@ test('hold: green stays live, a person is told, and can go back', async (t) => {
   t.regex(ran.err, /green is not well for 2 looks in a row: http: .*answers 503 instead of 200/);
   t.regex(ran.err, /green: database \S+ accepts connections/);
   t.regex(ran.err, /cutover swap-back/);
-  t.true(await isGreen(there.name));
+  t.true(await isGreen(server, there.name));
   const { phase, exit, steps } = await stateOf(there);
   t.deepEqual([phase, exit, steps['bake']!.phase], ['completed', 7, 'failed']);
   const back = await there.cutover(['swap-back', '--yes']);
   t.is(back.code, 0, back.err);
-  t.false(await isGreen(there.name));
+  t.false(await isGreen(server, there.name));
 });
 
 test('swap-back: blue is live again by itself, exit 6, unless a row would be lost', async (t) => {
@@ -124,7 +68,7 @@ test('swap-back: blue is live again by itself, exit 6, unless a row would be los
   const ran = await there.cutover(['run', 'playbook.yml']);
   t.is(ran.code, 6, ran.err);
   t.regex(ran.err, /swapped back in .*: \S+ is live again, and nothing is lost/);
-  t.false(await isGreen(there.name));
+  t.false(await isGreen(server, there.name));
   const { phase, exit } = await stateOf(there);
   t.deepEqual([phase, exit], ['swapped back', 6]);
 
@@ -132,7 +76,7 @@ test('swap-back: blue is live again by itself, exit 6, unless a row would be los
   const { done } = written.work.start(['run', 'playbook.yml'], written.env);
   // Clients come as soon as they may.
   await until('somebody to write', async () => {
-    if (!(await isGreen(written.name).catch(() => false))) return false;
+    if (!(await isGreen(server, written.name).catch(() => false))) return false;
     await server.sql('insert into made values (1)', written.name);
     return true;
   });
@@ -140,7 +84,7 @@ test('swap-back: blue is live again by itself, exit 6, unless a row would be los
   t.is(kept.code, 7, kept.err);
   t.regex(kept.err, /it was not swapped back: a swap back would lose what was written since the switch/);
   t.regex(kept.err, /1 row inserted or updated in public\.made/);
-  t.true(await isGreen(written.name));
+  t.true(await isGreen(server, written.name));
   t.is((await stateOf(written)).phase, 'completed');
 });
 
@@ -154,7 +98,7 @@ test('a signal ends a bake early, and green stays live; abort from another termi
   const ended = await first.done;
   t.is(ended.code, 143, ended.err);
   t.regex(ended.err, /nobody looks after green any more: interrupted by SIGTERM/);
-  t.true(await isGreen(cut.name));
+  t.true(await isGreen(server, cut.name));
   t.is((await stateOf(cut)).phase, 'completed');
 
   const aborted = await scene(t, bake);
@@ -163,7 +107,7 @@ test('a signal ends a bake early, and green stays live; abort from another termi
   await aborted.cutover(['abort']);
   const back = await second.done;
   t.is(back.code, 6, back.err);
-  t.false(await isGreen(aborted.name));
+  t.false(await isGreen(server, aborted.name));
 });
 
 test('killed in a bake: green is live, and resume bakes anew', async (t) => {
@@ -173,7 +117,7 @@ test('killed in a bake: green is live, and resume bakes anew', async (t) => {
   await until('a look', () => Promise.resolve(app.looks > 0));
   child.kill('SIGKILL');
   await done;
-  t.true(await isGreen(there.name));
+  t.true(await isGreen(server, there.name));
   const before = app.looks;
   const resumed = await there.cutover(['resume', '--yes']);
   t.is(resumed.code, 0, resumed.err);
@@ -195,7 +139,7 @@ test('activity: too few sessions, and too many transactions that are rolled back
     '{ for: 10m, every: 2s, failures: 1, checks: [activity: { rollbacks: 20% }] }',
   );
   const { done } = there.work.start(['run', 'playbook.yml'], there.env);
-  await until('green', () => isGreen(there.name).catch(() => false));
+  await until('green', () => isGreen(server, there.name).catch(() => false));
   const client = await server.connect(there.name);
   client.on('error', () => undefined);
   const over = new AbortController();
@@ -253,3 +197,23 @@ test('the journal of a run that swapped back by itself says so', async (t) => {
     ].toSpliced(0, 0, 'step-started'),
   );
 });
+
+for (const [then, code, phase] of [
+  ['hold', 7, 'completed'],
+  ['swap-back', 6, 'swapped back'],
+] as const)
+  test(`died after a bake had failed, before anything followed: resume does what was to follow (${then})`, async (t) => {
+    const { url } = await application(t, [500]);
+    const there = await scene(t, `{ for: 1m, every: 500ms, failures: 1, checks: [http: { url: "${url}" }] }`);
+    t.is((await there.cutover(['run', 'playbook.yml'])).code, 7);
+    const runs = join(there.work.folder, '.cutover/runs');
+    const journal = join(runs, (await readdir(runs))[0]!, 'journal.jsonl');
+    const lines = (await readFile(journal, 'utf8')).trimEnd().split('\n');
+    t.regex(lines.at(-1)!, /"run-finished"/);
+    const died = lines.slice(0, -1).join('\n').replaceAll('"onFailure":"hold"', `"onFailure":"${then}"`);
+    await writeFile(journal, `${died}\n`);
+    const resumed = await there.cutover(['resume', '--yes']);
+    t.is(resumed.code, code, resumed.err);
+    t.is((await stateOf(there)).phase, phase);
+    t.is(await isGreen(server, there.name), then === 'hold');
+  });

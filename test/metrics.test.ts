@@ -6,11 +6,12 @@ import ava, { type ExecutionContext } from 'ava';
 import type { EventBody } from '../src/core/event.ts';
 import { fold } from '../src/journal/fold.ts';
 import { metricsText } from '../src/report/metrics.ts';
-import { eventsOf, workplace, type Workplace } from './helpers/cli.ts';
+import { eventsOf } from './helpers/cli.ts';
 import { created, error, stamp, wholeLife } from './helpers/events.ts';
 import { isInstalled } from './helpers/installed.ts';
 import { readOpenMetrics, valueOf } from './helpers/openmetrics.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { opened, windowScene } from './helpers/windows.ts';
 import { until } from './helpers/until.ts';
 
 const test = ava.serial;
@@ -20,27 +21,7 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-const MINUTE_MS = 60_000;
-
-/** A daily window that opened some minutes ago. */
-function opened(minutes: number, rest: string): string {
-  const at = new Date(Date.now() - minutes * MINUTE_MS);
-  return `{ cron: "${at.getUTCMinutes()} ${at.getUTCHours()} * * *", timezone: UTC, ${rest} }`;
-}
-
-async function scene(
-  t: ExecutionContext,
-  lines: string,
-): Promise<{ work: Workplace; name: string; env: Record<string, string> }> {
-  const work = await workplace(t);
-  const name = await server.database();
-  await server.sql('create table shops (id int primary key); insert into shops values (1)', name);
-  await work.file(
-    'playbook.yml',
-    `version: 1\nname: shop\nblue: \${DATABASE_URL}\n${lines}\ngate: open\nswitch: { targets: [database-rename] }\n`,
-  );
-  return { work, name, env: { DATABASE_URL: server.url(name) } };
-}
+const scene = (t: ExecutionContext, lines: string) => windowScene(t, server, lines);
 
 const state = (bodies: readonly EventBody[]) => fold(stamp(bodies));
 const finished = (outcome: 'unwound' | 'refused' | 'stuck'): EventBody[] => [

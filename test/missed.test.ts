@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
 import { once, type Scheduling } from '../src/schedule/schedule.ts';
-import { workplace, type Workplace } from './helpers/cli.ts';
+import { workplace } from './helpers/cli.ts';
 import { httpPlace, type Asked } from './helpers/http-place.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { MINUTE_MS, opened, windowScene } from './helpers/windows.ts';
 
 const test = ava.serial;
 let server: TestServer;
@@ -14,27 +15,7 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-const MINUTE_MS = 60_000;
-
-/** A daily window that opened some minutes ago. */
-function opened(minutes: number, rest: string): string {
-  const at = new Date(Date.now() - minutes * MINUTE_MS);
-  return `{ cron: "${at.getUTCMinutes()} ${at.getUTCHours()} * * *", timezone: UTC, ${rest} }`;
-}
-
-async function scene(
-  t: ExecutionContext,
-  lines: string,
-): Promise<{ work: Workplace; name: string; env: Record<string, string> }> {
-  const work = await workplace(t);
-  const name = await server.database();
-  await server.sql('create table shops (id int primary key); insert into shops values (1)', name);
-  await work.file(
-    'playbook.yml',
-    `version: 1\nname: shop\nblue: \${DATABASE_URL}\n${lines}\ngate: open\nswitch: { targets: [database-rename] }\n`,
-  );
-  return { work, name, env: { DATABASE_URL: server.url(name) } };
-}
+const scene = (t: ExecutionContext, lines: string) => windowScene(t, server, lines);
 
 const bodies = (asked: readonly Asked[]) =>
   asked.map(({ body }) => JSON.parse(body) as { event: string; message: string; next: string });

@@ -2,8 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import { eventsOf, workplace, type Workplace } from './helpers/cli.ts';
+import { eventsOf, workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { MINUTE_MS, opened, windowScene } from './helpers/windows.ts';
 import { until } from './helpers/until.ts';
 
 const test = ava.serial;
@@ -13,28 +14,14 @@ test.before(async () => {
 });
 test.after.always(() => server?.stop());
 
-const MINUTE_MS = 60_000;
-
-/** A daily window that opened some minutes ago. */
-function opened(minutes: number, rest: string): string {
-  const at = new Date(Date.now() - minutes * MINUTE_MS);
-  return `{ cron: "${at.getUTCMinutes()} ${at.getUTCHours()} * * *", timezone: UTC, ${rest} }`;
-}
-
 async function scene(
   t: ExecutionContext,
   window: string,
   migration = 'create table made (id int primary key)',
-): Promise<{ work: Workplace; name: string; env: Record<string, string> }> {
-  const work = await workplace(t);
-  const name = await server.database();
-  await server.sql('create table shops (id int primary key); insert into shops values (1)', name);
-  await work.file('V001__made.sql', `${migration};\n`);
-  await work.file(
-    'playbook.yml',
-    `version: 1\nname: shop\nblue: \${DATABASE_URL}\nwindow: ${window}\nmigrate: [sql: { directory: . }]\ngate: open\nswitch: { targets: [database-rename] }\n`,
-  );
-  return { work, name, env: { DATABASE_URL: server.url(name) } };
+) {
+  const made = await windowScene(t, server, `window: ${window}\nmigrate: [sql: { directory: . }]`);
+  await made.work.file('V001__made.sql', `${migration};\n`);
+  return made;
 }
 
 /** Each waits for the other one, and gives up on it after a while. */

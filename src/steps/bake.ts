@@ -78,7 +78,7 @@ async function round(context: StepContext): Promise<Looked[]> {
       findings: [unknown('green', `green cannot be asked: ${messageOf(error)}`)],
     });
   } finally {
-    // A transaction that stays open keeps the live database from being cleaned up.
+    // A transaction that stays open keeps the live database from being cleaned up; one whose connection broke is over.
     await database.releaseReaders().catch(() => undefined);
   }
   return [...looked, { name: 'way back', findings: await wayBack(context) }];

@@ -19,6 +19,7 @@ export async function removeRun(connection: Connection, run: string): Promise<vo
       await connection.query(`delete from cutover.${table} where run = $1`, [run]);
     await connection.query('commit');
   } catch (error) {
+    // What happened first is told; a session that cannot roll back has been by the server.
     if (!connection.lost) await connection.query('rollback').catch(() => undefined);
     throw error;
   }
