@@ -198,6 +198,15 @@ test('the journal of a run that swapped back by itself says so', async (t) => {
   );
 });
 
+/** As if the process had died before it could say how the run ended. */
+async function dropLastEvent(folder: string, change = (text: string): string => text): Promise<void> {
+  const runs = join(folder, '.cutover/runs');
+  const journal = join(runs, (await readdir(runs))[0]!, 'journal.jsonl');
+  const lines = (await readFile(journal, 'utf8')).trimEnd().split('\n');
+  if (!lines.at(-1)!.includes('"run-finished"')) throw new Error('the run is not over');
+  await writeFile(journal, change(`${lines.slice(0, -1).join('\n')}\n`));
+}
+
 for (const [then, code, phase] of [
   ['hold', 7, 'completed'],
   ['swap-back', 6, 'swapped back'],
@@ -206,14 +215,28 @@ for (const [then, code, phase] of [
     const { url } = await application(t, [500]);
     const there = await scene(t, `{ for: 1m, every: 500ms, failures: 1, checks: [http: { url: "${url}" }] }`);
     t.is((await there.cutover(['run', 'playbook.yml'])).code, 7);
-    const runs = join(there.work.folder, '.cutover/runs');
-    const journal = join(runs, (await readdir(runs))[0]!, 'journal.jsonl');
-    const lines = (await readFile(journal, 'utf8')).trimEnd().split('\n');
-    t.regex(lines.at(-1)!, /"run-finished"/);
-    const died = lines.slice(0, -1).join('\n').replaceAll('"onFailure":"hold"', `"onFailure":"${then}"`);
-    await writeFile(journal, `${died}\n`);
+    await dropLastEvent(there.work.folder, (text) =>
+      text.replaceAll('"onFailure":"hold"', `"onFailure":"${then}"`),
+    );
     const resumed = await there.cutover(['resume', '--yes']);
     t.is(resumed.code, code, resumed.err);
     t.is((await stateOf(there)).phase, phase);
     t.is(await isGreen(server, there.name), then === 'hold');
   });
+
+test('died after a bake had been cut short: resume leads nobody back from a green that is well', async (t) => {
+  const { url } = await application(t, [200]);
+  const there = await scene(
+    t,
+    `{ for: 10m, every: 500ms, checks: [http: { url: "${url}" }], on-failure: swap-back }`,
+  );
+  const { child, done } = there.work.start(['run', 'playbook.yml'], there.env);
+  await baking(there);
+  child.kill('SIGTERM');
+  t.is((await done).code, 143);
+  await dropLastEvent(there.work.folder);
+  const resumed = await there.cutover(['resume', '--yes']);
+  t.is(resumed.code, 7, resumed.err);
+  t.is((await stateOf(there)).phase, 'completed');
+  t.true(await isGreen(server, there.name));
+});

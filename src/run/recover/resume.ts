@@ -14,8 +14,11 @@ import { whereToGoOn } from './where.ts';
 
 /** The bake had failed, and what was to follow did not. */
 function bakeAgain(execution: Execution, state: RunState, step: PlannedStep): Promise<Result> {
-  const { message, hint } = state.steps[step.id]!.error!;
-  const error = new BakeError(message, (step.input as BakeInput).onFailure, { hint });
+  const { error: failed, findings } = state.steps[step.id]!;
+  const { message, hint } = failed!;
+  // One that was only cut short has found nothing, and nobody is led back from a green that is well.
+  const then = findings.length > 0 ? (step.input as BakeInput).onFailure : 'hold';
+  const error = new BakeError(message, then, { hint });
   return finish(execution, { outcome: 'completed', exit: error.exit, error, undone: [] });
 }
 
