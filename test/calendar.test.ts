@@ -15,6 +15,8 @@ const windowOf = (
   timezone,
   duration: 60_000,
   latestStart: undefined,
+  prepare: false,
+  tooShort: 'unwind',
   except: [],
   ...rest,
 });

@@ -47,13 +47,13 @@ for (const zone of ['UTC', 'Australia/Lord_Howe'])
         stateFolder: work.folder,
         signal: new AbortController().signal,
         now: () => clock,
-        run: (_file, until, window) => {
-          made.push({ until: until.getTime(), window, at: clock });
-          return Promise.resolve(0);
-        },
+        held: () => Promise.resolve(undefined),
         jobs: 1,
         left: () => Promise.resolve([]),
-        command: () => Promise.resolve(0),
+        command: ([, , , until = '', , window = '']) => {
+          made.push({ until: Date.parse(until), window, at: clock });
+          return Promise.resolve(0);
+        },
         unsettled: true,
         tell: (_playbook, untold) => said.push(untold.kind),
         onBeat: () => undefined,

@@ -16,7 +16,7 @@ import { repeatFlags } from './shared/repeat-flags.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-const PHASES = ['running', 'unwinding', 'stuck'] as const;
+const PHASES = ['running', 'held', 'unwinding', 'stuck'] as const;
 
 export async function run(
   [named]: readonly (string | undefined)[],

@@ -12,6 +12,9 @@ import {
   rates,
   runOrPlaybook,
   tables,
+  tooShort,
+  until,
+  window,
   yes,
 } from './shared/flags.ts';
 import type { CommandSpec } from './shared/spec.ts';
@@ -40,14 +43,12 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
       rates,
       {
-        flags: '--until <time>',
-        description:
-          'everything has to be over by then (ISO 8601); what would not be is put back before the switch',
+        flags: '--prepare',
+        description: 'do everything but the switch, and let green follow; cutover resume goes on with it',
       },
-      {
-        flags: '--window <opening>',
-        description: 'given by cutover schedule, which settles the run should its process die',
-      },
+      until,
+      tooShort,
+      window,
     ],
     load: () => import('./run.ts'),
   },
@@ -122,11 +123,14 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'resume',
-    summary: 'Go on with a run whose process died',
+    summary: 'Go on with a run whose process died, or which is held',
     arguments: optionalRun,
     options: [
       yes,
       { flags: '--json', description: 'print the journal events as JSON lines on standard output' },
+      until,
+      tooShort,
+      window,
     ],
     load: () => import('./resume.ts'),
   },

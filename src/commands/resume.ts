@@ -6,7 +6,8 @@ import { resume } from '../run/recover/resume.ts';
 import { watched } from '../run/notify/watch.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
-import { isWatched, refuseUnapproved } from './shared/approving.ts';
+import { isWatched, refuseEnded, refuseUnapproved } from './shared/approving.ts';
+import { Deadline, tooShortOf, type TimeOptions } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -16,11 +17,11 @@ import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type ResumeOptions = Options<{ yes?: true; json?: true }>;
+type ResumeOptions = Options<Omit<TimeOptions, 'prepare'> & { yes?: true; json?: true; window?: string }>;
 
-const PHASES = ['running', 'unwinding', 'stuck'] as const;
+const PHASES = ['running', 'held', 'unwinding', 'stuck'] as const;
 
-/** Goes on with a run whose process is gone. */
+/** Goes on with a run whose process is gone, or which is held. */
 export async function run(
   [named]: readonly (string | undefined)[],
   options: ResumeOptions,
@@ -31,11 +32,14 @@ export async function run(
     const gate = openGate(chosen);
     const asks = gate !== undefined && !options.yes;
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
-    if (gate) refuseUnapproved(chosen.plan, chosen.approval, isWatched(gate, io, options.yes));
+    const isWatchedHere = isWatched(gate, io, options.yes);
+    if (gate) refuseUnapproved(chosen.plan, chosen.approval, isWatchedHere);
+    refuseEnded(chosen, isWatchedHere);
     const around = await surroundingsOf(options);
     const told = toldOf(chosen.plan);
     return notifying(io, around, told, async (outbox) => {
       const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
+        const deadline = new Deadline(options, chosen.plan, stop);
         const reopened = await reopen(store, chosen.run, PHASES, around);
         try {
           const { journal, drivers, state } = reopened;
@@ -57,10 +61,19 @@ export async function run(
             stop,
           };
           return await drive(driven, async (ask) => {
-            const execution = executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run));
-            return settleBake(execution, await resume(reopened, execution, io.operator), io.operator);
+            const execution = {
+              ...executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run)),
+              tooShort: tooShortOf(options, chosen.plan),
+            };
+            deadline.watch(execution);
+            return settleBake(
+              execution,
+              await resume(reopened, execution, io.operator, options.window),
+              io.operator,
+            );
           });
         } finally {
+          deadline.end();
           if (reopened.drivers.stays)
             io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
           await reopened.end();
@@ -74,6 +87,7 @@ export async function run(
 /** The gate that going on would come to. */
 function openGate({ plan, phase, steps }: RunState): GateLimit | undefined {
   const gate = plan.steps.find(({ kind }) => kind === 'gate');
-  if (!gate || phase !== 'running' || steps[gate.id]!.phase === 'done') return undefined;
+  if (!gate || (phase !== 'running' && phase !== 'held') || steps[gate.id]!.phase === 'done')
+    return undefined;
   return gate.input as GateLimit;
 }

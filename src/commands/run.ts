@@ -13,7 +13,7 @@ import type { Outbox } from '../run/notify/outbox.ts';
 import { watched } from '../run/notify/watch.ts';
 import { refusing } from '../run/refusing.ts';
 import { approvalFor, isWatched } from './shared/approving.ts';
-import { Deadline } from './shared/deadline.ts';
+import { Deadline, tooShortOf, type TimeOptions } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
 import { guardOf } from './shared/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
@@ -23,7 +23,7 @@ import { screenFor } from './shared/screens.ts';
 import { withSignals, type Stop } from './shared/signals.ts';
 import { measuredBefore, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-type RunOptions = Options<{ yes?: true; json?: true; rates?: string; until?: string; window?: string }>;
+type RunOptions = Options<TimeOptions & { yes?: true; json?: true; rates?: string; window?: string }>;
 
 export async function run(
   [file]: readonly (string | undefined)[],
@@ -33,13 +33,15 @@ export async function run(
   const around = await surroundingsOf(options);
   const playbook = await loadPlaybook(file!, around.env);
   const asks = playbook.gate.mode === 'ask' && !options.yes;
+  // A run that is only prepared does not come to its gate.
+  const hears = asks && !options.prepare;
   return notifying(io, around, playbook, async (outbox) => {
     const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
       const measured = await measuredBefore(options, playbook.name);
       const prepared = await prepareRun(playbook, around, true, measured);
       let deadline: Deadline | undefined;
       try {
-        deadline = new Deadline(options.until, prepared.plan, stop);
+        deadline = new Deadline(options, prepared.plan, stop);
         const watching = asks && isWatched(playbook.gate, io, options.yes);
         const approval = (store: JournalStore): Promise<RunApproval | undefined> =>
           approvalFor(store, file!, playbook, prepared, around, watching);
@@ -54,8 +56,8 @@ export async function run(
       }
     };
     try {
-      if (asks) refuseUnheard(playbook.gate, io, 'run');
-      return await withSignals(io.err, work, { unattended: !(asks && io.interactive) });
+      if (hears) refuseUnheard(playbook.gate, io, 'run');
+      return await withSignals(io.err, work, { unattended: !(hears && io.interactive) });
     } catch (error) {
       tellThrown(outbox, playbook.name, error);
       throw error;
@@ -135,7 +137,8 @@ async function runPrepared(
         outputs: new Map<string, unknown>(),
       };
       return await drive(driven, async (ask) => {
-        const execution = { ...fresh, plan, drivers, journal, screen, signal, ask, guard };
+        const conduct = { prepare: options.prepare === true, tooShort: tooShortOf(options, plan) };
+        const execution = { ...fresh, ...conduct, plan, drivers, journal, screen, signal, ask, guard };
         deadline.watch(execution);
         return settleBake(execution, await execute(execution), io.operator);
       });

@@ -1,4 +1,5 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { heldRun } from '../schedule/held.ts';
 import { leftRuns } from '../schedule/left.ts';
 import type { Places } from '../schedule/places.ts';
 import { keepOn, once, type Scheduling } from '../schedule/schedule.ts';
@@ -33,8 +34,7 @@ export async function run(
       now: Date.now,
       jobs: jobsOf(options.jobs, 1),
       signal,
-      run: (file, until, window) =>
-        perform(['run', file, '--until', until.toISOString(), '--window', window], options, signal),
+      held: (name) => withStore(options, (store) => heldRun(store, name)),
       left: (names) => withStore(options, (store) => leftRuns(store, names)),
       command: (words) => perform(words, options, signal),
       unsettled: true,

@@ -12,7 +12,7 @@ import { chooseRun, runToShow, surroundingsOf, withStore } from './shared/surrou
 
 type StatusOptions = Options<{ json?: true; watch?: true }>;
 
-/** What the journal says; of a run that follows, the servers are asked besides whether one can still go back. */
+/** What the journal says; of a run that follows, the servers are asked besides how far that is. */
 export async function run(
   [named]: readonly (string | undefined)[],
   options: StatusOptions,
@@ -25,7 +25,15 @@ export async function run(
     const meter = await readMeter(state, () => surroundingsOf(options));
     if (options.json)
       io.out(
-        JSON.stringify({ ...state, writer: writer ?? null, ...(meter ? { wayBack: meter } : {}) }, null, 2),
+        JSON.stringify(
+          {
+            ...state,
+            writer: writer ?? null,
+            ...(meter && ('following' in meter ? meter : { wayBack: meter })),
+          },
+          null,
+          2,
+        ),
       );
     else
       io.out(

@@ -43,6 +43,9 @@ export async function run(
 const latestOf = (name: string, options: VerifyOptions): Promise<RunState | undefined> =>
   withStore(options, async (store) => {
     const { states } = await allRuns(store);
-    const latest = states.findLast(({ plan }) => plan.name === name);
+    // Of one that came to nothing there is nothing to look at.
+    const latest = states.findLast(
+      ({ plan, phase }) => plan.name === name && phase !== 'refused' && phase !== 'unwound',
+    );
     return latest && follows(latest) ? latest : undefined;
   });

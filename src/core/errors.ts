@@ -10,6 +10,7 @@ export const EXIT = {
   differences: 5,
   swappedBack: 6,
   stuck: 7,
+  held: 8,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -73,6 +74,9 @@ export class DifferencesError extends CutoverError {
     this.findings = findings;
   }
 }
+
+/** Somebody answered the gate with no. */
+export class DeclinedError extends StepError {}
 
 /** A target's file is as it should be, and nobody runs who reads it: whoever starts next finds it so. */
 export class AwayError extends StepError {}

@@ -6,6 +6,12 @@ import type { Side } from './side.ts';
 /** How a run ended. `refused` means that nothing was touched. */
 export type RunOutcome = 'completed' | 'unwound' | 'refused' | 'stuck';
 
+/**
+ * Why a run stands still before the switch, with blue live and green following. `prepared`: as was asked; `time`: what was left of
+ * its window was not enough; `failure`: a step failed, and a person is to look.
+ */
+export type HeldFor = 'prepared' | 'time' | 'failure';
+
 export interface ErrorRecord {
   readonly message: string;
   readonly kind: string;
@@ -33,6 +39,8 @@ export type EventBody =
       readonly from: string;
       /** What the servers and targets said, a line each. */
       readonly found: readonly string[];
+      /** The opening of a maintenance window that it goes on in. */
+      readonly window?: string;
     }
   | { readonly type: 'step-started'; readonly step: string }
   /** A step failed for a passing reason and is tried again after `waitMs`. */
@@ -84,6 +92,13 @@ export type EventBody =
       readonly to: Side;
       /** `SideState.version` of both sides, closed as they were; nobody can have written while they are the same. */
       readonly closed?: Readonly<Record<Side, string>>;
+    }
+  /** No process works on the run any more; it can be gone on with, or put back. */
+  | {
+      readonly type: 'run-held';
+      readonly reason: HeldFor;
+      readonly exit: number;
+      readonly error?: ErrorRecord;
     }
   | {
       readonly type: 'run-finished';

@@ -1,7 +1,15 @@
 import type { Resolve } from './driver.ts';
 
 /** States of a run that somebody who is not there wants to hear of. */
-export const NOTICE_STATES = ['started', 'gate', 'switched', 'failed', 'swapped-back', 'missed'] as const;
+export const NOTICE_STATES = [
+  'started',
+  'gate',
+  'held',
+  'switched',
+  'failed',
+  'swapped-back',
+  'missed',
+] as const;
 export type NoticeState = (typeof NOTICE_STATES)[number];
 
 /** One message about a state that matters. It holds no secret. */

@@ -8,6 +8,8 @@ import type {
   BlueSource,
   CloneOptions,
   Expectations,
+  Fallback,
+  HeldPhase,
   Limits,
   LongTransactions,
   Pause,
@@ -65,6 +67,8 @@ export interface Plan {
   readonly live: LivePlan | undefined;
   readonly expect: Expectations;
   readonly longTransactions: LongTransactions;
+  /** Undefined in plans of versions that knew none. */
+  readonly onFailure?: Readonly<Record<HeldPhase, Fallback>>;
   readonly retries: Retries;
   readonly limits: Limits;
   /** Undefined in plans of versions that knew none. */

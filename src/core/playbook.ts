@@ -83,6 +83,12 @@ export interface Bake {
   readonly onFailure: 'hold' | 'swap-back';
 }
 
+/** What becomes of a run that follows, when a step fails or time runs out before ownership has moved. */
+export type Fallback = 'unwind' | 'hold';
+
+/** Phases in which a run that follows may be held. */
+export type HeldPhase = 'sync' | 'verify' | 'gate' | 'switch';
+
 /** A shell line of the team's own around a phase of the run. */
 export interface Hook {
   readonly when: 'before' | 'after';
@@ -105,6 +111,10 @@ export interface MaintenanceWindow {
   readonly duration: number;
   /** Milliseconds after its opening from which on nothing is begun. */
   readonly latestStart: number | undefined;
+  /** In it a run is brought as far as the switch, and held: another window is for that. */
+  readonly prepare: boolean;
+  /** What becomes of a run for whose switch too little of the window is left. */
+  readonly tooShort: Fallback;
   /** Civil days on which it does not open, both included: `2026-12-24`. */
   readonly except: readonly { readonly from: string; readonly to: string }[];
 }
@@ -151,6 +161,8 @@ export interface Playbook {
   readonly hooks: readonly Hook[];
   readonly windows: readonly MaintenanceWindow[];
   readonly bake: Bake | undefined;
+  /** By phase. */
+  readonly onFailure: Readonly<Record<HeldPhase, Fallback>>;
   /** Who is told what becomes of a run. */
   readonly notify: readonly DriverUse[];
   /** Whether an unattended run needs an approval. */

@@ -38,14 +38,22 @@ export interface StepContext {
   retrying(attempt: number, waitMs: number, error: unknown): Promise<void>;
   /** Both sides as they were when ownership moved, of the latest time. */
   closedAtMove(): Readonly<Record<Side, string>> | undefined;
-  /** Asks whoever may answer; `by` is who did. */
-  ask(question: string, limit: GateLimit): Promise<{ answer: 'go' | 'stop'; by: string }>;
+  /** Asks whoever may answer. */
+  ask(question: string, limit: GateLimit): Promise<GateAnswer>;
   /** Preflight facts, read anew. */
   facts(): Promise<Facts>;
 }
 
 /** How long an answer is waited for; the input of a gate's step. */
 export type GateLimit = Partial<Pick<Gate, 'timeout'>> & Pick<Gate, 'otherwise' | 'url'>;
+
+export interface GateAnswer {
+  readonly answer: 'go' | 'stop';
+  /** Who gave it. */
+  readonly by: string;
+  /** Nobody did before the time was over. */
+  readonly timeLimit?: true;
+}
 
 /** The input of a bake's step. */
 export type BakeInput = Omit<Bake, 'checks'>;

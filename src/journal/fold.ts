@@ -29,6 +29,7 @@ export function fold(events: readonly Event[]): RunState {
     endedAt: undefined,
     finishedAt: undefined,
     exit: undefined,
+    held: undefined,
     error: undefined,
     steps: Object.fromEntries(
       first.plan.steps.map((step) => [step.id, { phase: 'waiting', findings: [] } as const]),
@@ -52,11 +53,19 @@ const moved = (state: RunState, { to, closed, at }: Event & { type: 'ownership-m
 const finished = (state: RunState, event: Event & { type: 'run-finished' }): RunState => ({
   ...state,
   phase: event.outcome,
+  held: undefined,
   exit: event.exit,
   endedAt: event.at,
   finishedAt: event.at,
   error: event.error ?? state.error,
 });
+
+const held = (state: RunState, event: Event & { type: 'run-held' }): RunState => {
+  require(state, event, ['running']);
+  if (state.live !== 'blue' || !state.plan.live) throw illegal(state, event);
+  const { at, reason, exit, error } = event;
+  return { ...state, phase: 'held', held: { at, reason }, exit, error };
+};
 
 /** Every legal transition of a run, in one place. */
 export function transition(state: RunState, event: Event): RunState {
@@ -95,8 +104,10 @@ export function transition(state: RunState, event: Event): RunState {
       });
     case 'undo-started':
       // A stuck run may be unwound again, once the cause has gone.
-      require(state, event, ['running', 'unwinding', 'stuck']);
-      return withStep({ ...state, phase: 'unwinding' }, event, event.step, UNDOABLE, { phase: 'undoing' });
+      require(state, event, ['running', 'held', 'unwinding', 'stuck']);
+      return withStep({ ...state, phase: 'unwinding', held: undefined }, event, event.step, UNDOABLE, {
+        phase: 'undoing',
+      });
     case 'undo-finished':
       require(state, event, ['unwinding']);
       return withStep(state, event, event.step, ['undoing'], { phase: 'undone' });
@@ -111,8 +122,10 @@ export function transition(state: RunState, event: Event): RunState {
       require(state, event, ['running', 'unwinding', 'swapping back']);
       if (state.live !== event.from) throw illegal(state, event);
       return moved(state, event);
+    case 'run-held':
+      return held(state, event);
     case 'run-finished':
-      require(state, event, ['running', 'unwinding', 'stuck']);
+      require(state, event, ['running', 'held', 'unwinding', 'stuck']);
       return finished(state, event);
     case 'swap-back-started':
     case 'swap-back-counted':
@@ -129,7 +142,7 @@ const UNDOABLE: readonly StepPhase[] = ['again', 'running', 'done', 'failed', 'u
 
 /** What was done before the step stays; whether ownership has moved must agree with what comes next. */
 function resumed(state: RunState, event: Extract<Event, { type: 'run-resumed' }>): RunState {
-  require(state, event, ['running']);
+  require(state, event, ['running', 'held']);
   const { steps } = state.plan;
   const from = steps.findIndex(({ id }) => id === event.from);
   const moving = steps.findIndex(({ ownership }) => ownership === 'moves');
@@ -139,11 +152,18 @@ function resumed(state: RunState, event: Extract<Event, { type: 'run-resumed' }>
     throw illegal(state, event);
   const reset = steps.slice(from).map(({ id }, index): [string, StepState] => {
     const phase = phaseOf(from + index);
-    if (['failed', 'undoing', 'undone', 'undo failed'].includes(phase)) throw illegal(state, event);
+    // What failed in a run that is held is what it was held for.
+    const over = ['undoing', 'undone', 'undo failed', ...(state.held ? [] : ['failed'])];
+    if (over.includes(phase)) throw illegal(state, event);
     return [id, { phase: phase === 'waiting' ? phase : 'again', findings: [] }];
   });
   return {
     ...state,
+    phase: 'running',
+    window: event.window ?? state.window,
+    held: undefined,
+    exit: undefined,
+    error: undefined,
     resumed: [...state.resumed, { at: event.at, operator: event.operator }],
     steps: { ...state.steps, ...Object.fromEntries(reset) },
   };

@@ -1,6 +1,6 @@
 import type { RunApproval } from '../core/approval.ts';
 import type { Finding } from '../core/check.ts';
-import type { ErrorRecord, Event, RunOutcome } from '../core/event.ts';
+import type { ErrorRecord, Event, HeldFor, RunOutcome } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Side } from '../core/side.ts';
 
@@ -8,12 +8,13 @@ export type RunPhase =
   | 'running'
   | 'unwinding'
   | RunOutcome
+  | 'held'
   | 'swapping back'
   | 'swapped back'
   | 'retiring'
   | 'retired';
 
-/** `again`: was begun by a process that died, and is to be executed once more. */
+/** `again`: was begun by a process that died or held the run, and is to be executed once more. */
 export type StepPhase =
   | 'waiting'
   | 'again'
@@ -43,7 +44,7 @@ export interface RunState {
   readonly operator: string;
   /** What an unattended run was allowed by. */
   readonly approval: RunApproval | undefined;
-  /** The opening of a maintenance window that the scheduler made it in. */
+  /** The opening of a maintenance window that the scheduler made it in, or went on with it in. */
   readonly window: string | undefined;
   /** Who went on with the run after a process of it had died. */
   readonly resumed: readonly { readonly at: string; readonly operator: string }[];
@@ -52,6 +53,8 @@ export interface RunState {
   /** When the run itself was over, whatever was done with it afterwards. */
   readonly finishedAt: string | undefined;
   readonly exit: number | undefined;
+  /** Of a run that stands still before its switch. */
+  readonly held: { readonly at: string; readonly reason: HeldFor } | undefined;
   readonly error: ErrorRecord | undefined;
   readonly steps: Readonly<Record<string, StepState>>;
   readonly switchedAt: string | undefined;

@@ -4,7 +4,7 @@ import type { Notice, Notifier, NotifierContext } from '../core/notice.ts';
 import { address, ask, placeOf } from './shared/http.ts';
 import { noticeOptions } from './shared/manner.ts';
 
-const STATES = ['started', 'switched', 'failed', 'swapped-back', 'missed'] as const;
+const STATES = ['started', 'held', 'switched', 'failed', 'swapped-back', 'missed'] as const;
 
 const options = noticeOptions(
   {
@@ -12,8 +12,12 @@ const options = noticeOptions(
       .optional()
       .meta({ description: 'Asked on success; with /start behind it at the start, with /fail on failure.' }),
     start: address().optional().meta({ description: 'Asked when a run starts.' }),
-    success: address().optional().meta({ description: 'Asked when green is live.' }),
-    failure: address().optional().meta({ description: 'Asked when a run failed, or was not made.' }),
+    success: address()
+      .optional()
+      .meta({ description: 'Asked when green is live, or a run was prepared as its window says.' }),
+    failure: address()
+      .optional()
+      .meta({ description: 'Asked when a run failed, was held for want of something, or was not made.' }),
   },
   STATES,
 ).refine(({ url, ...others }) => (url === undefined) === Object.keys(others).some((key) => KEYS.has(key)), {
@@ -56,6 +60,8 @@ function kindOf({ event, exit }: Notice): keyof Urls | undefined {
       return 'success';
     case 'swapped-back':
       return exit === 0 ? undefined : 'failure';
+    case 'held':
+      return exit === 0 ? 'success' : 'failure';
     case 'failed':
     case 'missed':
       return 'failure';

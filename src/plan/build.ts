@@ -44,6 +44,7 @@ export function buildPlan(playbook: Playbook, parts: PlanParts): Plan {
     live: parts.live,
     expect: playbook.expect,
     longTransactions: playbook.switch.longTransactions,
+    onFailure: playbook.onFailure,
     retries: playbook.retries,
     limits: playbook.limits,
     approval: playbook.approval,

@@ -6,7 +6,7 @@ import type { Hook, Playbook } from '../core/playbook.ts';
 import { readBake, readBakeChecks } from './bake.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { readGreen } from './green.ts';
-import { readClone, readSwitch, readSync } from './sync.ts';
+import { readClone, readSwitch, readSync, refuseHolding } from './sync.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './keys/definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
 import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
@@ -82,6 +82,9 @@ function readPlaybook(
   const gate = readGate(basics.gate, at(root, ['gate']), reading);
   const { connect, lock, statement, ...steps } = basics.limits;
   const bake = readBake(basics.bake, uses.bake);
+  const windows = readWindows(basics.window);
+  const onFailure = basics['on-failure'];
+  refuseHolding({ sync, windows, onFailure }, refuse);
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,
@@ -98,8 +101,9 @@ function readPlaybook(
     expect,
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
-    windows: readWindows(basics.window),
+    windows,
     bake,
+    onFailure,
     notify: uses.notify ?? [],
     approval: basics.approval,
     retries,

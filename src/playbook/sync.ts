@@ -34,12 +34,30 @@ interface WrittenClone {
   readonly pause: number;
 }
 
-/** How the copy is made; `refuse` is told what does not go together. */
+/** Who holds a run has blue open and green following; without sync blue is closed until the switch. */
+export function refuseHolding(
+  { sync, windows, onFailure }: Pick<Playbook, 'sync' | 'windows' | 'onFailure'>,
+  refuse: Refuse,
+): void {
+  if (windows.length > 0 && windows.every(({ prepare }) => prepare))
+    refuse(['window'], 'no window is left for the switch: one of them must not be only for preparing');
+  if (sync.method === 'logical') return;
+  const without = 'keeps the copy at blue while clients write; write sync: logical besides';
+  if (windows.some(({ prepare }) => prepare)) refuse(['window'], `only: prepare ${without}`);
+  if (windows.some(({ tooShort }) => tooShort === 'hold')) refuse(['window'], `too-short: hold ${without}`);
+  for (const [phase, then] of Object.entries(onFailure))
+    if (then === 'hold') refuse(['on-failure', phase], `hold ${without}`);
+}
+
+/** Told what does not go together. */
+type Refuse = (keys: string[], message: string) => void;
+
+/** How the copy is made. */
 export function readClone(
   { method, strategy, pause }: WrittenClone,
   sync: Sync,
   green: Green,
-  refuse: (keys: string[], message: string) => void,
+  refuse: Refuse,
 ): CloneOptions {
   const elsewhere = green.url !== undefined;
   if (elsewhere && method === 'template')

@@ -4,8 +4,11 @@ import type { Style } from '../util/style.ts';
 import { findingsText } from './findings.ts';
 import type { Finding } from '../core/check.ts';
 
-/** An error for a person: what happened, where, in which state things are now, and what to type next. */
-export function errorText(error: unknown, style: Style, now: readonly string[] = []): string {
+/**
+ * An error for a person: what happened, where, in which state things are now, and what to type next: `next`, or what the
+ * error advises.
+ */
+export function errorText(error: unknown, style: Style, now: readonly string[] = [], next?: string): string {
   if (!(error instanceof Error)) return redact(`${style.red('✖')} ${String(error)}`);
   const { where, detail, hint } = error as Partial<CutoverError>;
   const findings = (error as { findings?: readonly Finding[] }).findings ?? [];
@@ -16,7 +19,8 @@ export function errorText(error: unknown, style: Style, now: readonly string[] =
   if (typeof detail === 'string') lines.push(...detail.split('\n').map((line) => `  ${line}`));
   if (findings.length > 0) lines.push('', findingsText(shownFirst(findings), style));
   if (now.length > 0) lines.push('', style.bold('Now'), ...now.map((line) => `  ${line}`));
-  if (hint) lines.push('', style.bold('Next'), ...hint.split('\n').map((line) => `  ${line}`));
+  const advice = next ?? hint;
+  if (advice) lines.push('', style.bold('Next'), ...advice.split('\n').map((line) => `  ${line}`));
   if (!(error instanceof CutoverError) && !isServerError(error)) lines.push('', unforeseen(error));
   return redact(lines.join('\n'));
 }

@@ -27,6 +27,7 @@ interface Family {
 
 const PHASES: readonly RunPhase[] = [
   'running',
+  'held',
   'unwinding',
   'completed',
   'unwound',
@@ -41,6 +42,7 @@ const PHASES: readonly RunPhase[] = [
 /** A run in one of these waits for somebody, or is at work. */
 const UNSETTLED: ReadonlySet<RunPhase> = new Set([
   'running',
+  'held',
   'unwinding',
   'stuck',
   'swapping back',

@@ -28,6 +28,7 @@ export function runText(
   const lines = [
     `${style.bold(`Run ${state.run}`)} of ${plan.name}: ${style.bold(state.phase)}`,
     `  started ${time(state.startedAt)} by ${state.operator}${state.window === undefined ? '' : ` in the window ${state.window}`}${allowedBy(state.approval)}${state.endedAt ? `, ended ${time(state.endedAt)}` : ''}`,
+    ...heldText(state).map((line) => `  ${line}`),
     ...state.resumed.map(({ at, operator }) => `  resumed ${time(at)} by ${operator}`),
     ...(atWork === undefined ? [] : [`  ${atWork}`]),
     `  live: ${state.live} (database ${liveName(state)})${keptText(state)}`,
@@ -64,6 +65,21 @@ const time = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')} UTC
 
 const liveName = ({ live, plan }: RunState): string =>
   live === 'blue' || plan.renames ? plan.names.blue : plan.names.green;
+
+const WHY = {
+  prepared: 'as was asked: everything but the switch is done',
+  time: 'because what was left of its window was not enough',
+  failure: 'because a step failed',
+} as const;
+
+function heldText({ held, plan }: RunState): string[] {
+  if (!held) return [];
+  const { blue, green } = plan.names;
+  return [
+    `held since ${time(held.at)}, ${WHY[held.reason]}`,
+    `clients go on writing to ${blue}, and ${green} follows; ${blue} keeps in its WAL whatever ${green} has not yet applied`,
+  ];
+}
 
 /** Who cannot work because of this run, as far as its journal knows. */
 function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[] {

@@ -88,6 +88,8 @@ export function nextFor(state: RunState): string {
     case 'unwinding':
     case 'stuck':
       return `if no process works on it any more: cutover abort ${state.run}`;
+    case 'held':
+      return `to go on: cutover resume ${state.run}; to put everything back: cutover abort ${state.run}`;
     case 'completed':
       return `to go back: cutover swap-back ${state.run}; to drop the previous copy: cutover retire ${state.run}`;
     case 'swapping back':

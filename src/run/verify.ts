@@ -23,7 +23,7 @@ export interface Verifying {
 export const follows = (state: RunState): boolean =>
   state.plan.live !== undefined &&
   greenOid(state) !== undefined &&
-  ['running', 'completed', 'swapped back'].includes(state.phase);
+  ['running', 'held', 'completed', 'swapped back'].includes(state.phase);
 
 /** The checks of a run whose sides follow each other, while clients write; writers wait for some milliseconds. */
 export const verifyRun = (state: RunState, verifying: Verifying): Promise<Compared> =>

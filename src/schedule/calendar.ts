@@ -1,4 +1,4 @@
-import type { MaintenanceWindow } from '../core/playbook.ts';
+import type { Fallback, MaintenanceWindow } from '../core/playbook.ts';
 import { readPattern, type Pattern } from '../util/cron.ts';
 import { Zone } from './zone.ts';
 
@@ -11,6 +11,9 @@ export interface Opening {
   /** Nothing is begun from then on. */
   readonly latestStart: number;
   readonly zone: string;
+  /** It is not for the switch. */
+  readonly prepare: boolean;
+  readonly tooShort: Fallback;
 }
 
 const MINUTE_MS = 60_000;
@@ -47,6 +50,8 @@ export function* openingsOf(window: MaintenanceWindow, after: number): Generator
         closes,
         latestStart: opens + Math.min(window.duration, window.latestStart ?? window.duration),
         zone: window.timezone,
+        prepare: window.prepare,
+        tooShort: window.tooShort,
       };
     }
   }
@@ -86,7 +91,7 @@ export function nextOpenings(windows: readonly MaintenanceWindow[], after: numbe
   return all.toSorted((one, other) => one.opens - other.opens).slice(0, count);
 }
 
-/** The openings in which something may be begun at an instant, the one that closes last first. */
+/** The openings in which something may be begun at an instant: those for the switch first, and of these the one that closes last. */
 export const openNow = (windows: readonly MaintenanceWindow[], now: number): Opening[] =>
   windows
     .flatMap((window) => {
@@ -97,4 +102,4 @@ export const openNow = (windows: readonly MaintenanceWindow[], now: number): Ope
       }
       return found;
     })
-    .toSorted((one, other) => other.closes - one.closes);
+    .toSorted((one, other) => Number(one.prepare) - Number(other.prepare) || other.closes - one.closes);

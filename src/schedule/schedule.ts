@@ -4,6 +4,7 @@ import { EXIT, messageOf } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
 import type { Environment } from '../playbook/values/environment.ts';
 import { nextOpenings, openNow, type Opening } from './calendar.ts';
+import { turnOf, wordsFor, type Held } from './held.ts';
 import type { Left } from './left.ts';
 import { missedOf } from './missed.ts';
 import { filesOf, readPlaybooks, type Places } from './places.ts';
@@ -17,8 +18,8 @@ export interface Scheduling extends Places {
   readonly jobs: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Makes the run of a playbook, which is to be over by then; gives the exit code. */
-  readonly run: (file: string, until: Date, window: string) => Promise<number | null>;
+  /** The run of a playbook of this name that waits for its switch. */
+  readonly held: (name: string) => Promise<Held | undefined>;
   /** What processes that died have left of the runs of these playbooks. */
   readonly left: (names: ReadonlySet<string>) => Promise<Left[]>;
   /** Makes a command; gives the exit code. */
@@ -143,13 +144,26 @@ function blueOf({ blue }: Playbook, env: Environment): string {
 
 /** Makes the run of an opening, which is used by it, however it ends. */
 async function make(scheduling: Scheduling, due: Due): Promise<number | null> {
-  const { say, run, tell, onBeat, now } = scheduling;
+  const { say, command, tell, onBeat, now } = scheduling;
   const { file, playbook, opening, keys, used } = due;
   say(
     `${playbook.name}: its window ${opening.key} is open; everything has to be over by ${iso(opening.closes)}`,
   );
+  const held = await scheduling.held(playbook.name);
   await used.begin(keys, new Date(now()));
-  const exit = await run(file, new Date(opening.closes), opening.key);
+  const turn = held && turnOf(held, playbook, opening);
+  if (held && turn !== 'resume') {
+    if (turn === 'wait')
+      say(`${playbook.name}: run ${held.run} is prepared already, and waits for its switch`);
+    const exit = turn === 'wait' ? EXIT.done : EXIT.held;
+    if (typeof turn === 'object') {
+      say(`${playbook.name}: nothing is begun: ${turn.obstacle}`);
+      tell(playbook, { kind: 'held', run: held.run, obstacle: turn.obstacle, opening });
+    }
+    await used.end(keys, exit);
+    return exit;
+  }
+  const exit = await command(wordsFor(file, held, opening));
   await used.end(keys, exit);
   say(`${playbook.name}: the run ended with ${exit ?? 'a signal'}`);
   if (exit === null) {

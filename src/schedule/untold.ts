@@ -6,7 +6,13 @@ import type { Opening } from './calendar.ts';
 /** What no run can tell of, because none was there or its process is gone. */
 export type Untold =
   | { readonly kind: 'missed'; readonly openings: readonly Opening[] }
-  | { readonly kind: 'died' };
+  | { readonly kind: 'died' }
+  | {
+      readonly kind: 'held';
+      readonly run: string;
+      readonly obstacle: string;
+      readonly opening: Opening;
+    };
 
 /** The notice for it. */
 export function untoldNotice(playbook: Pick<Playbook, 'name' | 'file'>, untold: Untold, now: Date): Notice {
@@ -19,6 +25,15 @@ export function untoldNotice(playbook: Pick<Playbook, 'name' | 'file'>, untold: 
       outcome: 'missed',
       message: `${name}: missed — ${missedWords(untold.openings)}`,
       next: `to see when the next one opens: cutover windows ${file}; to run it without one: cutover run ${file}`,
+    };
+  if (untold.kind === 'held')
+    return {
+      ...common,
+      run: untold.run,
+      event: 'missed',
+      outcome: 'missed',
+      message: `${name}: missed — nothing was begun in its window ${untold.opening.key}: ${untold.obstacle}`,
+      next: `to go on: cutover resume ${untold.run}; to put everything back: cutover abort ${untold.run}`,
     };
   return {
     ...common,

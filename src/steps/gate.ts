@@ -1,4 +1,4 @@
-import { StepError } from '../core/errors.ts';
+import { DeclinedError, StepError } from '../core/errors.ts';
 import type { GateLimit, Step } from '../core/step.ts';
 
 /** Waits for somebody's word before the switch. */
@@ -7,10 +7,11 @@ export const gate: Step = {
   async run(context) {
     const question = `Switch now? ${context.plan.names.green} becomes live, ${context.plan.names.blue} is set aside`;
     await context.record({ type: 'gate-opened', step: context.step.id, question });
-    const { answer, by } = await context.ask(question, context.step.input as GateLimit);
+    const { answer, by, timeLimit } = await context.ask(question, context.step.input as GateLimit);
     await context.record({ type: 'gate-answered', step: context.step.id, answer, by });
     if (answer === 'stop') {
-      throw new StepError(`the gate was answered with no by ${by}`, { hint: 'run again when you are ready' });
+      const Declined = timeLimit ? StepError : DeclinedError;
+      throw new Declined(`the gate was answered with no by ${by}`, { hint: 'run again when you are ready' });
     }
     return { output: { by }, summary: `answered with yes by ${by}` };
   },

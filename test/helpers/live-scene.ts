@@ -40,6 +40,7 @@ export async function liveScene(
     sql = '',
     migration = "alter table accounts add column tier text not null default 'free'",
     head = 'sync: logical',
+    gate = 'open',
     targets,
   }: {
     from: TestServer;
@@ -52,6 +53,7 @@ export async function liveScene(
     migration?: string;
     /** Of the playbook. */
     head?: string;
+    gate?: string;
     /** Instead of PgBouncer alone; gets its entry as the list writes it. */
     targets?: (own: string, blue: string) => readonly string[];
   },
@@ -78,7 +80,7 @@ blue: \${DATABASE_URL}
 green: ${from === to ? green : '${GREEN_URL}'}
 ${head}
 migrate: [sql: { directory: . }]
-gate: open
+gate: ${gate}
 switch:
   targets:
 ${(targets?.(own, name) ?? [own]).map((line) => `    - ${line}\n`).join('')}${lines}`,

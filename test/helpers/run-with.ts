@@ -6,7 +6,7 @@ import type { Journal } from '../../src/journal/journal.ts';
 import { loadPlaybook } from '../../src/playbook/load.ts';
 import { createEnvironment } from '../../src/playbook/values/environment.ts';
 import { execute } from '../../src/run/engine/execute.ts';
-import type { Result } from '../../src/run/engine/settle.ts';
+import type { Result } from '../../src/run/engine/result.ts';
 import { LineScreen } from '../../src/run/screen/lines.ts';
 import { prepareRun } from '../../src/run/new-run.ts';
 import type { Drivers } from '../../src/run/open.ts';

@@ -2,6 +2,7 @@ import type { RunApproval } from '../../core/approval.ts';
 import { RefusedError, UsageError } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import type { Gate, Playbook } from '../../core/playbook.ts';
+import type { RunState } from '../../journal/fold.ts';
 import type { JournalStore } from '../../journal/journal.ts';
 import { approvedOf, needsApproval } from '../../plan/approved.ts';
 import { keyOf } from '../../run/approval/seal.ts';
@@ -48,6 +49,15 @@ export function refuseUnapproved(plan: Plan, approval: RunApproval | undefined, 
   if (watched || approval !== undefined || !needsApproval(plan)) return;
   throw new RefusedError(`run ${plan.run} has no approval: a person was to answer its gate`, {
     hint: `at a terminal: cutover resume ${plan.run}; or put everything back: cutover abort ${plan.run}`,
+  });
+}
+
+/** A run may be held for longer than its approval holds; then nobody's word stands for its switch any more. */
+export function refuseEnded({ run, approval, phase }: RunState, watched: boolean): void {
+  if (phase !== 'held' || watched || approval === undefined) return;
+  if (Date.parse(approval.until) > Date.now()) return;
+  throw new RefusedError(`the approval of run ${run} by ${approval.by} ended at ${approval.until}`, {
+    hint: `put everything back: cutover abort ${run}; then approve the playbook and run it again`,
   });
 }
 

@@ -6,7 +6,7 @@ import type { Journal, JournalStore } from '../../journal/journal.ts';
 import { errorText } from '../../report/error.ts';
 import { provedText, runText } from '../../report/run.ts';
 import type { Execution } from '../../run/engine/execution.ts';
-import type { Result } from '../../run/engine/settle.ts';
+import type { Result } from '../../run/engine/result.ts';
 import { describeNow } from '../../run/now.ts';
 import type { Drivers } from '../../run/open.ts';
 import { nextFor } from '../../run/reopen.ts';
@@ -56,10 +56,15 @@ export async function drive(
     if (!options.json) io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
   } else {
     const now = result.outcome === 'refused' ? ['nothing was touched'] : await describeNow(drivers, names);
-    io.err(`\n${errorText(result.error, io.errStyle, [...result.undone, ...now])}`);
+    const next = result.outcome === 'held' ? nextOf(fold(await journal.read())) : undefined;
+    io.err(`\n${errorText(result.error, io.errStyle, [...result.undone, ...now], next)}`);
   }
   return result.exit;
 }
+
+/** The copy is still there: what an error advises is for runs that were put back. */
+const nextOf = (state: RunState): string =>
+  `${state.plan.names.green} follows: mend the cause there or in ${state.plan.names.blue}\n${nextFor(state).replaceAll('; ', '\n')}`;
 
 function asker(
   { journal, screen, io, options, signal, resolve }: Driven,

@@ -31,3 +31,20 @@ export const metrics = [
   { flags: '--metrics-port <port>', description: 'answer GET /metrics at this port' },
   { flags: '--metrics-host <host>', description: 'the address of that port (default: 127.0.0.1)' },
 ];
+
+export const until = {
+  flags: '--until <time>',
+  description:
+    'everything has to be over by then (ISO 8601); what would not be is put back before the switch',
+};
+
+export const tooShort = {
+  flags: '--too-short <what>',
+  description:
+    'of a run that follows, when that time is over: unwind (the default), or hold, which keeps the copy',
+};
+
+export const window = {
+  flags: '--window <opening>',
+  description: 'given by cutover schedule, which settles the run should its process die',
+};

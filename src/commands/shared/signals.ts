@@ -1,8 +1,8 @@
 import { InterruptedError } from '../../core/errors.ts';
 import { redact } from '../../util/redact.ts';
 
-/** Ends the work early: `why` is said, `reason` is what the signal's listeners get. */
-export type Stop = (why: string, reason: unknown) => void;
+/** Ends the work early: `why` is said, and what that means; `reason` is what the signal's listeners get. */
+export type Stop = (why: string, reason: unknown, meaning?: string) => void;
 
 /**
  * Turns SIGINT, SIGTERM and SIGHUP (the terminal went away) into an abort signal for as long as `work` goes on, and says
@@ -15,9 +15,9 @@ export async function withSignals<T>(
   { unattended = false, means = 'the step in flight is ended, then everything is put back' } = {},
 ): Promise<T> {
   const controller = new AbortController();
-  const stop: Stop = (why, reason) => {
+  const stop: Stop = (why, reason, meaning = means) => {
     if (controller.signal.aborted) return err('Still putting things back; please wait.');
-    err(`${why}: ${means}.`);
+    err(`${why}: ${meaning}.`);
     controller.abort(reason);
   };
   const handlers = {

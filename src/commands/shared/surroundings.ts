@@ -138,7 +138,14 @@ export const isOver = ({ phase }: RunState): boolean =>
 /** The run that somebody who asks for the status wants to see: one that is not settled comes before a later one that is. */
 export async function runToShow(store: JournalStore): Promise<RunState> {
   const { states } = await allRuns(store);
-  const unsettled: readonly RunPhase[] = ['running', 'unwinding', 'stuck', 'swapping back', 'retiring'];
+  const unsettled: readonly RunPhase[] = [
+    'running',
+    'held',
+    'unwinding',
+    'stuck',
+    'swapping back',
+    'retiring',
+  ];
   const open = states.findLast(({ phase }) => unsettled.includes(phase));
   return open ?? chooseRun(store, undefined);
 }

@@ -118,6 +118,24 @@ export const conduct = () => ({
     .describe('How long what is waited for may take.'),
 });
 
+const fallback = (words: string) =>
+  z
+    .enum(['unwind', 'hold'])
+    .prefault('unwind')
+    .describe(`${words}: unwind puts everything back; hold stops, and green goes on following.`);
+
+/** What becomes of a run that follows, when it does not come through. */
+export const onFailure = () =>
+  z
+    .strictObject({
+      sync: fallback('Green does not catch up with blue'),
+      verify: fallback('The verification finds differences, or fails'),
+      gate: fallback('Nobody answers the gate in time'),
+      switch: fallback('The switch fails before its commit point, or its pause budget runs out for good'),
+    })
+    .prefault({})
+    .describe('With sync: what follows when a step fails before green is live.');
+
 /** What is looked at when green is live. */
 export const bake = (check: z.ZodType) =>
   z

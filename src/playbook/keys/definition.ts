@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../../core/driver.ts';
 import { duration, path } from '../../util/options.ts';
 import { parsePath } from '../../util/sql.ts';
-import { approval, bake, conduct, limit } from './conduct.ts';
+import { approval, bake, conduct, limit, onFailure } from './conduct.ts';
 import { windows } from './window.ts';
 
 /** The drivers that a playbook can name; any registry of core/driver.ts fits. */
@@ -177,6 +177,7 @@ export const definition = ({ blue, green, migrator, check, target, notice, baked
       .describe(`What must hold before the switch; default: ${VERIFY_BY_DEFAULT.join(', ')}.`),
     expect: expectations().prefault({}),
     ...conduct(),
+    'on-failure': onFailure(),
     window: windows(),
     notify: z
       .array(notice)

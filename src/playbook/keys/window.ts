@@ -48,6 +48,18 @@ const one = () =>
         .refine((ms) => ms > 0, { error: 'must be more than nothing' })
         .optional()
         .describe('How long after it opened a run may begin; as long as it is open unless given.'),
+      only: z
+        .enum(['prepare'])
+        .optional()
+        .describe(
+          'prepare: with sync, the run is brought as far as its switch, which waits for another window.',
+        ),
+      'too-short': z
+        .enum(['unwind', 'hold'])
+        .prefault('unwind')
+        .describe(
+          'When too little is left for the switch: unwind puts everything back; hold, with sync, waits for the next window.',
+        ),
       except: z
         .array(
           z.string().refine(isDates, { error: 'write a day, 2026-12-24, or days, 2026-12-20..2027-01-06' }),
@@ -67,13 +79,17 @@ export const windows = () =>
     .describe('When cutover schedule may make the run; one window, or a list of them.');
 
 export const readWindows = (given: z.output<ReturnType<typeof windows>>): MaintenanceWindow[] =>
-  (given === undefined ? [] : [given].flat()).map(({ cron, timezone, duration: open, except, ...rest }) => ({
-    cron,
-    timezone,
-    duration: open,
-    latestStart: rest['latest-start'],
-    except: except.map((dates) => {
-      const [from = '', to = from] = dates.split('..');
-      return { from, to };
+  (given === undefined ? [] : [given].flat()).map(
+    ({ cron, timezone, duration: open, except, only, ...rest }) => ({
+      cron,
+      timezone,
+      duration: open,
+      latestStart: rest['latest-start'],
+      prepare: only === 'prepare',
+      tooShort: rest['too-short'],
+      except: except.map((dates) => {
+        const [from = '', to = from] = dates.split('..');
+        return { from, to };
+      }),
     }),
-  }));
+  );

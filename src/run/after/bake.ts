@@ -3,7 +3,7 @@ import type { RunState } from '../../journal/fold.ts';
 import { fold } from '../../journal/fold.ts';
 import { formatDuration } from '../../util/units.ts';
 import type { Execution } from '../engine/execution.ts';
-import type { Result } from '../engine/settle.ts';
+import type { Result } from '../engine/result.ts';
 import { swapBack } from './swap-back.ts';
 
 /** After a bake that failed: swaps back where that is to follow, and never at the price of a row. Never throws. */

@@ -43,7 +43,7 @@ const SLACK_MS = 24 * 3600 * 1000;
 
 /** Nothing came of the run: its approval is as good as before. */
 const WITHOUT_USE: ReadonlySet<RunPhase> = new Set(['refused', 'unwound']);
-const UNSETTLED: ReadonlySet<RunPhase> = new Set(['running', 'unwinding', 'stuck']);
+const UNSETTLED: ReadonlySet<RunPhase> = new Set(['running', 'held', 'unwinding', 'stuck']);
 
 /** Runs that have used an approval, or may yet. A journal that cannot be read may be one of them. */
 async function usesOf(store: JournalStore, { id, at }: Approval): Promise<string[]> {

@@ -3,7 +3,9 @@ import type { PlannedStep } from '../../core/plan.ts';
 import { attempt } from './attempt.ts';
 import { recordOf } from './error-record.ts';
 import { recorder, type Execution } from './execution.ts';
-import { finish, settle, type Result } from './settle.ts';
+import { firstOfSwitch, hold } from './hold.ts';
+import { finish, settle } from './settle.ts';
+import type { Result } from './result.ts';
 
 /** Where an execution begins when another process had begun it. */
 export interface Start {
@@ -17,8 +19,10 @@ export async function execute(execution: Execution, start?: Start): Promise<Resu
   const { plan, drivers } = execution;
   const started = new Set(start?.begun);
   const first = start ? plan.steps.indexOf(start.from) : 0;
+  const last = execution.prepare ? firstOfSwitch(plan.steps) : undefined;
   try {
     for (const step of plan.steps.slice(first)) {
+      if (step === last) return await hold(execution, 'prepared', [...started]);
       // Once ownership has moved the run goes forward: a signal that came meanwhile has nothing left to stop.
       if (execution.live === 'blue') {
         execution.signal.throwIfAborted();

@@ -1,8 +1,9 @@
 import { messageOf, NotPutBack, StuckError } from '../../core/errors.ts';
 import type { Event, EventBody } from '../../core/event.ts';
 import type { Plan, PlannedStep } from '../../core/plan.ts';
+import type { Fallback } from '../../core/playbook.ts';
 import type { Side } from '../../core/side.ts';
-import type { GateLimit, StepContext } from '../../core/step.ts';
+import type { GateAnswer, GateLimit, StepContext } from '../../core/step.ts';
 import { recordOf } from './error-record.ts';
 import type { Journal } from '../../journal/journal.ts';
 import type { Drivers } from '../open.ts';
@@ -17,10 +18,7 @@ export interface Asked {
   readonly seq: number;
 }
 
-export interface Answer {
-  readonly answer: 'go' | 'stop';
-  readonly by: string;
-}
+export type Answer = GateAnswer;
 
 /** A run in this process: what its steps work with, and what follows from its events. */
 export interface Execution {
@@ -38,6 +36,10 @@ export interface Execution {
   readonly screen: Screen;
   readonly signal: AbortSignal;
   ask(asked: Asked): Promise<Answer>;
+  /** The run is only brought as far as its switch, and held. */
+  readonly prepare?: boolean;
+  /** What becomes of it when its time is over before the switch; it is put back unless given. */
+  readonly tooShort?: Fallback | undefined;
   /** Starts somebody who lets clients go on when this process dies. */
   readonly guard?: (() => Promise<Guard>) | undefined;
 }

@@ -13,15 +13,10 @@ import type { RunOutcome } from '../../core/event.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import { recordOf } from './error-record.ts';
 import { contextOf, tolerantRecorder, type Execution } from './execution.ts';
+import { heldFor, hold } from './hold.ts';
 import { liveSide } from './live.ts';
+import type { Result } from './result.ts';
 import { PATIENCE_MS, patiently, unwind } from './unwind.ts';
-
-export interface Result {
-  readonly outcome: RunOutcome;
-  readonly exit: ExitCode;
-  readonly error?: unknown;
-  readonly undone: readonly string[];
-}
 
 /** Decides what an error means for the run, and leaves everything in a state that has a name. */
 export async function settle(
@@ -35,7 +30,14 @@ export async function settle(
   if (error instanceof StuckError || (execution.live === 'green' && !(await isBack(execution)))) {
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }
-  return takeBack(execution, error, started);
+  const reason = heldFor(execution, error, started);
+  if (reason === undefined) return takeBack(execution, error, started);
+  try {
+    return await hold(execution, reason, started, error);
+  } catch (cause) {
+    process.emitWarning(`the run cannot be held, and is put back: ${messageOf(cause)}`);
+    return takeBack(execution, error, started);
+  }
 }
 
 /** Whether everything points at blue again although the journal could not say so. */
@@ -109,7 +111,10 @@ function exitOf(error: unknown): ExitCode {
   return error instanceof DifferencesError || error instanceof InterruptedError ? error.exit : EXIT.unwound;
 }
 
-export async function finish(execution: Execution, result: Result): Promise<Result> {
+export async function finish(
+  execution: Execution,
+  result: Result & { readonly outcome: RunOutcome },
+): Promise<Result> {
   await tolerantRecorder(execution)({
     type: 'run-finished',
     outcome: result.outcome,

@@ -49,6 +49,8 @@ function toldOf(event: Event, state: RunState): Told | undefined {
       };
     case 'gate-opened':
       return { event: 'gate', words: `waits for an answer — ${event.question}${limitOf(event.step, state)}` };
+    case 'run-held':
+      return { event: 'held', words: heldWords(state), exit: event.exit, next: afterFailure(state) };
     case 'run-finished':
       return event.outcome === 'completed' && event.error === undefined
         ? { event: 'switched', words: `switched — ${heldIn(state)}`, exit: event.exit }
@@ -95,6 +97,12 @@ function heldIn(state: RunState): string {
   const { ms } = ((moving && state.steps[moving.id]?.output) ?? {}) as { ms?: number };
   if (ms === undefined) return liveWords(state);
   return `${liveWords(state)}; ${state.plan.live ? 'clients were held for' : 'the switch took'} ${formatDuration(ms)}`;
+}
+
+function heldWords({ plan, held, error }: RunState): string {
+  const why = error === undefined ? '' : ` — ${error.message}`;
+  const how = held?.reason === 'prepared' ? 'prepared, and waits for its switch' : 'held before its switch';
+  return `${how}: ${plan.names.blue} is live as before, and ${plan.names.green} follows${why}`;
 }
 
 function failure(state: RunState): string {

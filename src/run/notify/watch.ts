@@ -55,6 +55,7 @@ const movesNow = (event: Event, { plan }: RunState): boolean =>
 const SETTLED: ReadonlySet<Event['type']> = new Set([
   'step-succeeded',
   'step-failed',
+  'run-held',
   'run-finished',
   'swap-back-finished',
   'swap-back-failed',

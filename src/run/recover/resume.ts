@@ -5,7 +5,8 @@ import type { RunState } from '../../journal/fold.ts';
 import { putBack } from '../../steps/shared/swap.ts';
 import { contextOf, recorder, type Execution } from '../engine/execution.ts';
 import { execute } from '../engine/execute.ts';
-import { finish, type Result } from '../engine/settle.ts';
+import { finish } from '../engine/settle.ts';
+import type { Result } from '../engine/result.ts';
 import { refusing } from '../refusing.ts';
 import { begunSteps, type Reopened } from '../reopen.ts';
 import { abort } from './abort.ts';
@@ -29,16 +30,21 @@ interface Start {
 }
 
 /**
- * Goes on with a run whose process is gone, from the first step whose effect is not certainly there. A run that was
+ * Goes on with a run whose process is gone or has held it, from the first step whose effect is not certainly there. A run that was
  * on its way back already goes on unwinding. Throws RefusedError, and leaves all as it is, when the servers cannot be
  * asked; what contradicts itself ends as stuck.
  */
-export async function resume(reopened: Reopened, execution: Execution, operator: string): Promise<Result> {
+export async function resume(
+  reopened: Reopened,
+  execution: Execution,
+  operator: string,
+  window?: string,
+): Promise<Result> {
   const { state } = reopened;
   const begun = begunSteps(state);
   const failed = state.plan.steps.find(({ id }) => state.steps[id]!.phase === 'failed');
   if (failed?.kind === 'bake') return bakeAgain(execution, state, failed);
-  if (state.phase !== 'running' || failed) {
+  if (state.phase !== 'held' && (state.phase !== 'running' || failed)) {
     return abort(reopened, execution);
   }
   let start: Start;
@@ -49,7 +55,13 @@ export async function resume(reopened: Reopened, execution: Execution, operator:
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }
   if (!start.from) return finish(execution, { outcome: 'completed', exit: EXIT.done, undone: [] });
-  await recorder(execution)({ type: 'run-resumed', operator, from: start.from.id, found: start.found });
+  await recorder(execution)({
+    type: 'run-resumed',
+    operator,
+    from: start.from.id,
+    found: start.found,
+    ...(window !== undefined && { window }),
+  });
   execution.screen.start(state.plan, start.from.id);
   for (const { id } of state.plan.steps.slice(state.plan.steps.indexOf(start.from)))
     execution.outputs.delete(id);

@@ -47,6 +47,8 @@ export function sentence(event: Event): string | undefined {
       return `tried again in ${formatDuration(event.waitMs)} (${event.attempt}): ${event.error.message}`;
     case 'run-resumed':
       return [`resumed by ${event.operator} from ${event.from}`, ...event.found].join('\n  ');
+    case 'run-held':
+      return event.error ? `held: ${event.error.message}` : 'held: everything but the switch is done';
     case 'run-created':
     case 'step-started':
     case 'undo-started':

@@ -26,7 +26,11 @@ export async function firstAnswer(
 async function timeLimit({ limit }: Asked, signal: AbortSignal): Promise<Answer> {
   if (limit.timeout === undefined) return Promise.withResolvers<Answer>().promise;
   await sleep(limit.timeout, undefined, { signal });
-  return { answer: limit.otherwise, by: `the time limit of ${formatDuration(limit.timeout)}` };
+  return {
+    answer: limit.otherwise,
+    by: `the time limit of ${formatDuration(limit.timeout)}`,
+    timeLimit: true,
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
