@@ -104,18 +104,36 @@ test('the drivers know nothing of each other, and steps know no driver', (t) => 
   }
 });
 
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
+  peerDependenciesMeta: Record<string, { optional: boolean }>;
+};
+
 test('every imported package is declared as a dependency', (t) => {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
+  const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
   const missing = files.flatMap((file) =>
     importsOf(file).filter(
       (specifier) =>
         !specifier.startsWith('.') &&
         !specifier.startsWith('node:') &&
         !builtinModules.includes(specifier) &&
-        !Object.hasOwn(manifest.dependencies, specifier.split('/')[0] ?? ''),
+        !Object.hasOwn(declared, specifier.split('/')[0] ?? ''),
     ),
   );
   t.deepEqual(missing, []);
+});
+
+test('a package that need not be there is loaded only where it is asked for', (t) => {
+  for (const name of Object.keys(manifest.peerDependencies)) {
+    t.true(manifest.peerDependenciesMeta[name]!.optional);
+    const loading = new RegExp(
+      `^(?:import|export)\\s(?!type\\s)[^'\`]*?from '${name}'|^import '${name}'`,
+      'm',
+    );
+    t.deepEqual(
+      files.filter((file) => loading.test(sources.get(file)!)),
+      [],
+    );
+  }
 });

@@ -1,73 +1,56 @@
 import { join } from 'node:path';
 import ava from 'ava';
+import { Client } from 'pg';
 import { GenericContainer, Wait } from 'testcontainers';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
 import { root, workplace } from './helpers/cli.ts';
-import { Client } from 'pg';
+import { NEEDS_ENGINE } from './helpers/engine.ts';
 
 const test = ava.serial;
 const IMAGE = 'postgres:15';
 const PASSWORD = 'heron-5151';
 
-/** A container, or the reason why there is none. An engine that accepts and never answers is none either. */
-async function startContainer() {
-  const starting = new GenericContainer(IMAGE)
-    .withEnvironment({ POSTGRES_PASSWORD: PASSWORD, POSTGRES_DB: 'shop' })
-    .withExposedPorts(5432)
-    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
-    .start();
-  const { getContainerRuntimeClient } = await import('testcontainers');
-  const slow = new Promise<never>((_resolve, reject) => {
-    setTimeout(reject, 3000, new Error('the container engine does not answer')).unref();
-  });
-  try {
-    await Promise.race([getContainerRuntimeClient(), slow]);
-    return { container: await starting };
-  } catch (error) {
-    starting.catch(() => undefined);
-    return { reason: (error as Error).message };
-  }
-}
-
-const started = await startContainer();
-const { container } = started;
+const container = NEEDS_ENGINE
+  ? undefined
+  : await new GenericContainer(IMAGE)
+      .withEnvironment({ POSTGRES_PASSWORD: PASSWORD, POSTGRES_DB: 'shop' })
+      .withExposedPorts(5432)
+      .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
+      .start();
 test.after.always(async () => {
   await container?.stop();
 });
 
-(container ? test : test.skip)(
-  `the whole way on a server in a container${container ? '' : ` (SKIPPED: ${started.reason})`}`,
-  async (t) => {
-    const url = `postgresql://postgres:${PASSWORD}@${container!.getHost()}:${container!.getMappedPort(5432)}/shop`;
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    await client.query(
-      `create table shops (id int primary key, name text); insert into shops values (1, 'Müller'), (2, null)`,
-    );
-    await client.end();
-    const work = await workplace(t);
-    await work.file('V001__add_tier.sql', 'alter table shops add column tier text not null default 1;\n');
-    const playbook = await work.file(
-      'playbook.yml',
-      'version: 1\nname: shop\nblue: ${DATABASE_URL}\nmigrate: [sql: { directory: . }]\nswitch: { targets: [database-rename] }\ngate: open\n',
-    );
-    const run = await work.cutover(['run', playbook], { DATABASE_URL: url });
-    t.is(run.code, 0, run.err);
-    const database = new Postgres({ url, run: 'look' });
-    await database.bindByName('blue', 'shop');
-    const reader = await database.reader('blue');
-    t.deepEqual(await reader.query('select id, name, tier from shops order by id'), [
-      { id: '1', name: 'Müller', tier: '1' },
-      { id: '2', name: null, tier: '1' },
-    ]);
-    await database.end();
-    const back = await work.cutover(['swap-back', '--yes'], { DATABASE_URL: url });
-    t.is(back.code, 0, back.err);
-  },
-);
+(container ? test : test.skip)(`the whole way on a server in a container${NEEDS_ENGINE}`, async (t) => {
+  const url = `postgresql://postgres:${PASSWORD}@${container!.getHost()}:${container!.getMappedPort(5432)}/shop`;
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  await client.query(
+    `create table shops (id int primary key, name text); insert into shops values (1, 'Müller'), (2, null)`,
+  );
+  await client.end();
+  const work = await workplace(t);
+  await work.file('V001__add_tier.sql', 'alter table shops add column tier text not null default 1;\n');
+  const playbook = await work.file(
+    'playbook.yml',
+    'version: 1\nname: shop\nblue: ${DATABASE_URL}\nmigrate: [sql: { directory: . }]\nswitch: { targets: [database-rename] }\ngate: open\n',
+  );
+  const run = await work.cutover(['run', playbook], { DATABASE_URL: url });
+  t.is(run.code, 0, run.err);
+  const database = new Postgres({ url, run: 'look' });
+  await database.bindByName('blue', 'shop');
+  const reader = await database.reader('blue');
+  t.deepEqual(await reader.query('select id, name, tier from shops order by id'), [
+    { id: '1', name: 'Müller', tier: '1' },
+    { id: '2', name: null, tier: '1' },
+  ]);
+  await database.end();
+  const back = await work.cutover(['swap-back', '--yes'], { DATABASE_URL: url });
+  t.is(back.code, 0, back.err);
+});
 
 (container ? test : test.skip)(
-  `a rehearsal on a server in a container${container ? '' : ` (SKIPPED: ${started.reason})`}`,
+  `a rehearsal on a server for tests that is there, in a container${NEEDS_ENGINE}`,
   async (t) => {
     const url = `postgresql://postgres:${PASSWORD}@${container!.getHost()}:${container!.getMappedPort(5432)}/postgres`;
     const work = await workplace(t);

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import type { Side } from '../core/side.ts';
 import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults.ts';
-import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
+import { rehearse, type Rehearsal, type Rehearsing } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
 import { isGood, rehearsalJson, rehearsalText } from '../report/rehearsal.ts';
@@ -19,6 +20,7 @@ type RehearseOptions = Options<{
   seed?: string;
   pg?: string;
   server?: string;
+  image?: string;
   clients?: string;
   rate?: string;
   faults?: string | true;
@@ -45,7 +47,7 @@ export async function run(
         fixture: options.fixture === undefined ? undefined : resolve(options.fixture),
         scales: scalesOf(options.scale),
         seed: wholeOf('--seed', options.seed, 0, 2 ** 31 - 1),
-        server: options.server === undefined ? undefined : serverOf(options.server, around.resolve),
+        server: serverOf(options, around.resolve),
         majors: majorsOf(options.pg),
         clients: {
           clients: wholeOf('--clients', options.clients, 1, 80) ?? 8,
@@ -81,7 +83,7 @@ export async function run(
 
 function faultsFor(given: string, server: string | undefined): FaultWish[] {
   const wishes = readFaults(given);
-  if (server !== undefined && needsOwnServers(wishes))
+  if (server !== undefined && server !== DOCKER && needsOwnServers(wishes))
     throw new UsageError('--faults names crash, and the server of --server is not to crash', {
       hint: 'leave --server out, or crash',
     });
@@ -122,12 +124,30 @@ function majorsOf(given: string | undefined): { blue: number | undefined; green:
   return { blue: first, green: wholeOf('--pg', green, 14, 99) ?? first };
 }
 
-function serverOf(given: string, resolveText: (text: string) => string): string {
-  const url = resolveText(given);
+function serverOf(
+  { server, image, pg }: RehearseOptions,
+  resolveText: (text: string) => string,
+): Rehearsing['server'] {
+  if (server === DOCKER) return { kind: 'docker', images: imagesOf(image, pg) };
+  if (image !== undefined) throw new UsageError('--image is for the containers of --server docker');
+  if (server === undefined) return { kind: 'embedded' };
+  const url = resolveText(server);
   addSecretsOfUrl(url);
   if (!/^postgres(?:ql)?:\/\//i.test(url))
     throw new UsageError('--server is no connection string of PostgreSQL', {
-      hint: `give the superuser of a server for tests: --server '\${TEST_URL}'`,
+      hint: `give the superuser of a server for tests: --server '\${TEST_URL}'; or docker`,
     });
-  return url;
+  return { kind: 'given', url };
+}
+
+const DOCKER = 'docker';
+
+/** One image, or blue's and green's. */
+function imagesOf(given: string | undefined, pg: string | undefined): Record<Side, string | undefined> {
+  if (given === undefined) return { blue: undefined, green: undefined };
+  const names = given.split(',').map((name) => name.trim());
+  if (names.length > 2 || names.includes(''))
+    throw new UsageError(`--image ${given} is neither an image nor blue's and green's`);
+  if (pg !== undefined) throw new UsageError('--pg and --image both say what the servers are: leave one out');
+  return { blue: names[0], green: names[1] ?? names[0] };
 }

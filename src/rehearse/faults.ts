@@ -138,17 +138,17 @@ export const needsOwnServers = (wishes: readonly FaultWish[]): boolean =>
 
 /** Kills a process of every server, which throws out everybody and recovers; gives how many. */
 async function crash(stage: Stage): Promise<number> {
-  const pids: number[] = [];
+  const killed: (() => Promise<void>)[] = [];
   for (const side of stage.sides) {
     const [one] = await stage.ask<{ pid: number }>(
       side,
       'postgres',
       `select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1`,
     );
-    if (one) pids.push(one.pid);
+    if (one) killed.push(() => stage.kill(side, one.pid));
   }
-  for (const pid of pids) process.kill(pid, 'SIGKILL');
-  return pids.length;
+  for (const kill of killed) await kill();
+  return killed.length;
 }
 
 /** As `--faults` names it. */

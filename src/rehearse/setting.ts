@@ -11,7 +11,7 @@ import { Take, type Planted, type TakeOptions } from './take.ts';
 
 /** Where a rehearsal is, and who is in it. */
 export interface Setting {
-  readonly server: string | undefined;
+  readonly server: StageOptions['server'];
   readonly majors: StageOptions['majors'];
   readonly clients: TakeOptions['clients'];
   readonly env: Environment;
@@ -47,6 +47,7 @@ export async function onStage<T>(
       majors: setting.majors,
       fixture,
       tools: setting.tools,
+      signal: setting.signal,
     });
     stage = opened;
     setting.signal.throwIfAborted();

@@ -17,7 +17,14 @@ export const rehearse: CommandSpec = {
       flags: '--pg <majors>',
       description: "the servers' major versions: 18, or blue's and green's: 15,18",
     },
-    { flags: '--server <url>', description: 'a server for tests, instead of starting one' },
+    {
+      flags: '--server <url>',
+      description: 'a server for tests, instead of starting one; or docker: servers in containers',
+    },
+    {
+      flags: '--image <names>',
+      description: "the containers' image, or blue's and green's after a comma (default: postgres:MAJOR)",
+    },
     { flags: '--clients <count>', description: 'clients at the same time (default: 8)' },
     { flags: '--rate <count>', description: 'transactions of all of them in a second (default: 200)' },
     {

@@ -39,12 +39,13 @@ export class Kit implements StandInKit {
   async pooler(entries: readonly string[]): Promise<StandInPooler> {
     const password = randomBytes(12).toString('hex');
     addSecret(password);
-    const { port } = new URL(this.urls.blue);
+    const { hostname, port } = new URL(this.urls.blue);
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
     const { names, clientPassword } = this.#stage;
     const number = this.#poolers.length + 1;
     const launch = await preparePooler({
       folder: join(this.#folder, `pgbouncer-${number}`),
-      lines: entries.map((entry) => `${entry} = host=127.0.0.1 port=${port} dbname=${quoted(names.blue)}`),
+      lines: entries.map((entry) => `${entry} = host=${host} port=${port} dbname=${quoted(names.blue)}`),
       users: { [CLIENT]: clientPassword, admin: password },
       env: { [CHILD_VARIABLE]: this.#stage.mark },
     });

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UsageError } from '../../core/errors.ts';
+import { RefusedError, UsageError } from '../../core/errors.ts';
 import { addressOf } from '../../databases/postgres/address.ts';
 import { Connection } from '../../databases/postgres/connection.ts';
 import { embeddedBinaries, embeddedMajor } from '../../databases/postgres/embedded/binaries.ts';
@@ -12,11 +12,13 @@ export interface StageServer {
   readonly version: string;
   /** Connection string as superuser; secret. */
   url(database: string): string;
+  /** Kills a process of it as an accident would; where the server is not ours, it refuses. */
+  kill(pid: number): Promise<void>;
   end(): Promise<void>;
 }
 
 /** Two sides can be followed, with room for what several runs leave meanwhile. */
-const SETTINGS = {
+export const SETTINGS = {
   wal_level: 'logical',
   max_wal_senders: '20',
   max_replication_slots: '20',
@@ -31,7 +33,12 @@ export const connect = (url: string, database: string): Promise<Connection> =>
 /** A server that is there for tests. */
 export async function givenServer(server: string): Promise<StageServer> {
   const url = (database: string): string => withDatabase(server, database);
-  return { url, version: await versionOf(url('postgres')), end: async () => undefined };
+  return {
+    url,
+    version: await versionOf(url('postgres')),
+    kill: () => Promise.reject(new RefusedError('the server of --server is not to crash')),
+    end: async () => undefined,
+  };
 }
 
 /** Starts a server of a major, the installed one unless given, in a folder of its own. */
@@ -52,14 +59,20 @@ export async function startServer(
   };
   try {
     const version = await versionOf(cluster.url('postgres'));
-    return { url: (database) => cluster.url(database), version, end };
+    return {
+      url: (database) => cluster.url(database),
+      version,
+      kill: async (pid) => void process.kill(pid, 'SIGKILL'),
+      end,
+    };
   } catch (error) {
     await end();
     throw error;
   }
 }
 
-async function versionOf(url: string): Promise<string> {
+/** By its own words. */
+export async function versionOf(url: string): Promise<string> {
   const connection = await connect(url, 'postgres');
   try {
     const [row] = await connection.query<{ version: string }>(

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Names } from '../../core/database.ts';
-import { other, type Side } from '../../core/side.ts';
+import type { Side } from '../../core/side.ts';
 import type { Fixture } from '../../databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../../databases/postgres/fixture/load.ts';
 import { addSecret } from '../../util/redact.ts';
@@ -10,18 +10,11 @@ import { quoteIdentifier, quoteLiteral } from '../../util/sql.ts';
 import { stageMark } from './abandoned.ts';
 import { inventoryOf } from './inventory.ts';
 import { Ledger, LEDGER_SCHEMA } from '../clients/ledger.ts';
-import { connect, givenServer, startServer, type StageServer } from './servers.ts';
+import { openServers, type ServersOptions } from './open.ts';
+import { connect, type StageServer } from './servers.ts';
 
-export interface StageOptions {
-  /** Of the stage's own. */
-  readonly folder: string;
+export interface StageOptions extends ServersOptions {
   readonly names: Names;
-  /** Green has a server of its own. */
-  readonly across: boolean;
-  /** Connection string of a server that is there for tests; otherwise servers are started. */
-  readonly server: string | undefined;
-  /** Majors of the servers that are started: blue's and green's. Undefined is the one that is installed. */
-  readonly majors: Readonly<Record<Side, number | undefined>>;
   readonly fixture: Fixture;
   /** Folder of pg_restore, for fixtures that are dumps; otherwise it is looked for on PATH. */
   readonly tools: string | undefined;
@@ -50,20 +43,18 @@ export class Stage {
   static async open(options: StageOptions): Promise<Stage> {
     const password = randomBytes(12).toString('hex');
     addSecret(password);
-    const blue = await openServer(options, 'blue');
-    let green = blue;
+    const servers = await openServers(options);
     let stage: Stage | undefined;
     try {
-      if (options.across) green = await openServer(options, 'green');
-      const opened = new Stage(options, { blue, green }, password);
-      if (options.server !== undefined) await opened.#refuseOthers();
+      const opened = new Stage(options, servers, password);
+      if (opened.#given) await opened.#refuseOthers();
       // From here on whatever is there of these names is the stage's own.
       stage = opened;
       await opened.#prepare();
       return opened;
     } catch (error) {
       if (stage) await stage.end();
-      else for (const server of new Set([blue, green])) await server.end();
+      else for (const server of new Set(Object.values(servers))) await server.end();
       throw error;
     }
   }
@@ -71,6 +62,16 @@ export class Stage {
   /** By which processes of the stage are found when nobody is left to end them. */
   get mark(): string {
     return stageMark(this.#options.folder);
+  }
+
+  /** Its server is somebody's, and others may be on it. */
+  get #given(): boolean {
+    return this.#options.server.kind === 'given';
+  }
+
+  /** Kills a process of a server, as an accident would. */
+  kill(side: Side, pid: number): Promise<void> {
+    return this.#servers[side].kill(pid);
   }
 
   /** As superuser; secret. */
@@ -120,7 +121,7 @@ export class Stage {
   }
 
   async end(): Promise<void> {
-    if (this.#options.server !== undefined) {
+    if (this.#given) {
       await this.#clear();
       await this.#dropDatabase('blue', TEMPLATE);
       await this.#admin('blue', `DROP ROLE IF EXISTS ${CLIENT}`);
@@ -175,7 +176,7 @@ export class Stage {
     const names = rows.map(({ name }) => name).filter((name) => name !== TEMPLATE || all);
     // Somebody else's are none of a run's.
     const own = new Set(Object.values(this.names));
-    return this.#options.server !== undefined && !all ? names.filter((name) => own.has(name)) : names;
+    return this.#given && !all ? names.filter((name) => own.has(name)) : names;
   }
 
   /** Drops every database of a run, and what holds on to it: whoever follows first, then what is kept for them. */
@@ -237,8 +238,3 @@ do $$ declare name text; begin
     execute 'grant all on all sequences in schema ' || name || ' to ${CLIENT}';
   end loop;
 end $$;`;
-
-function openServer({ server, folder, majors }: StageOptions, side: Side): Promise<StageServer> {
-  if (server !== undefined) return givenServer(server);
-  return startServer(folder, side, majors[side] ?? majors[other(side)]);
-}
