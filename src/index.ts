@@ -16,7 +16,7 @@ export { FileJournalStore } from './journal/file.ts';
 export { fold } from './journal/fold.ts';
 export { PostgresJournalStore } from './journal/postgres/store.ts';
 export { loadPlaybook } from './playbook/load.ts';
-export { PlaybookError } from './playbook/text/mistakes.ts';
+export { PlaybookError } from './core/text/mistakes.ts';
 export { createEnvironment, readEnvironment } from './playbook/values/environment.ts';
 export { execute } from './run/engine/execute.ts';
 export { prepareRun } from './run/new-run.ts';

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { readdir, readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
 import type { Expectations } from '../src/core/playbook.ts';
 import { checks } from '../src/checks/registry.ts';
 import {
@@ -87,7 +88,7 @@ const find = async (pair: Pair, name: string, options: unknown = {}, expect: Par
 test.serial('the migrations of the fixture pass under what its playbook expects, and say what changed', (t) =>
   inPair(0, async (pair) => {
     const folder = new URL('../fixtures/shopping-points/', import.meta.url);
-    const { expect } = JSON.parse(await readFile(new URL('fixture.json', folder), 'utf8')) as {
+    const { expect } = parse(await readFile(new URL('fixture.yml', folder), 'utf8')) as {
       expect: Expectations;
     };
     const files = (await readdir(new URL('migrations/', folder)))

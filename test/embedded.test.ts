@@ -313,7 +313,7 @@ async function fixture(t: ExecutionContext, ...files: string[]): Promise<string>
   const folder = await mkdtemp(join(tmpdir(), 'cutover-fixture-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const load = files.map((_, index) => `${index}.sql`);
-  await writeFile(join(folder, 'fixture.json'), JSON.stringify({ load }));
+  await writeFile(join(folder, 'fixture.yml'), JSON.stringify({ load }));
   await Promise.all(files.map((text, index) => writeFile(join(folder, load[index]!), text)));
   return folder;
 }

@@ -1,15 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
-import { readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import ava, { type ExecutionContext } from 'ava';
+import ava from 'ava';
 import { addressOf } from '../src/databases/postgres/address.ts';
 import { Connection } from '../src/databases/postgres/connection.ts';
 import { findTool } from '../src/databases/postgres/copy/tools.ts';
-import { readFixture } from '../src/databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../src/databases/postgres/fixture/load.ts';
-import { inProportion } from '../src/rehearse/clients/proportion.ts';
-import { root, workplace, type Workplace } from './helpers/cli.ts';
+import { workplace, type Workplace } from './helpers/cli.ts';
 import { loadFixture as loadOdd } from './helpers/fixture.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 
@@ -30,7 +28,7 @@ type Entry = string | { csv: string; into: string; columns?: string[] };
 
 /** Loads files of a workplace into a new database, and gives its name. */
 async function load(work: Workplace, load: readonly Entry[], more: object = {}): Promise<string> {
-  await work.file('fixture.json', JSON.stringify({ load, ...more }));
+  await work.file('fixture.yml', JSON.stringify({ load, ...more }));
   const name = await server.database('loaded');
   const connection = await Connection.open(addressOf(server.url(name), 'fixture'), name);
   try {
@@ -40,9 +38,6 @@ async function load(work: Workplace, load: readonly Entry[], more: object = {}):
   }
   return name;
 }
-
-const tablesOf = async (name: string): Promise<unknown> =>
-  server.sql(`select relname from pg_class where relnamespace = 'public'::regnamespace`, name);
 
 /** Lines in quotes that look as if rows or commands came now. */
 const TRAPS = `
@@ -171,45 +166,4 @@ test('what one file sets does not reach the next, and each begins at the seed', 
   );
   t.like(row, { draws: 1, scales: '3,3', mine: true } as never);
   await server.sql(`drop owned by "somebody ${process.pid}"; drop role "somebody ${process.pid}"`, name);
-});
-
-test('a description with mistakes is refused before anything is loaded', async (t: ExecutionContext) => {
-  const work = await workplace(t);
-  await work.file('good.sql', 'create table good (id int)');
-  await work.file('rows.csv', 'id\n1\n');
-  const wrong: [load: readonly unknown[], more: object, says: RegExp][] = [
-    [['good.sql', 'none.sql'], {}, /none\.sql/],
-    [['good.sql', 'rows.csv'], {}, /rows\.csv is of no kind that can be loaded/],
-    [['good.sql', { csv: 'good.sql', into: 't' }], {}, /good\.sql is of no kind/],
-    [['good.sql', { csv: 'rows.csv', into: 'a.b.c' }], {}, /load\.1\.into: a\.b\.c is no name of a table/],
-    [['good.sql', { csv: 'rows.csv', into: 't', colums: [] }], {}, /load\.1.*colums/],
-    [['good.sql'], { sead: 1 }, /no key sead; did you mean "seed"/],
-    [['good.sql'], { writes: [{ sql: 'x', weight: 0 }] }, /writes\.0\.weight/],
-    [['good.sql'], { scale: 'large' }, /scale/],
-  ];
-  const name = await server.database('untouched');
-  const connection = await Connection.open(addressOf(server.url(name), 'fixture'), name);
-  t.teardown(() => connection.end());
-  for (const [files, more, says] of wrong) {
-    await work.file('fixture.json', JSON.stringify({ load: files, ...more }));
-    await t.throwsAsync(loadFixture(connection, work.folder), { message: says });
-  }
-  t.deepEqual(await tablesOf(name), []);
-});
-
-test('every fixture of the project can be read', async (t) => {
-  const folders = (await readdir(join(root, 'fixtures'))).filter((name) => name !== 'alembic-app');
-  t.true(folders.length > 2);
-  for (const name of folders) await t.notThrowsAsync(readFixture(join(root, 'fixtures', name)), name);
-});
-
-test('writes are made as often as their weights say, spread over the whole', async (t) => {
-  const work = await workplace(t);
-  await work.file('fixture.json', JSON.stringify({ load: [], writes: ['a', { sql: 'b', weight: 3 }] }));
-  const { writes } = await readFixture(work.folder);
-  t.deepEqual(
-    inProportion(writes).map(({ sql }) => sql),
-    ['b', 'a', 'b', 'b'],
-  );
-  t.deepEqual(inProportion([]), []);
 });

@@ -6,9 +6,9 @@ import * as fc from 'fast-check';
 import { z } from 'zod';
 import type { Registries } from '../src/playbook/keys/definition.ts';
 import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
-import { PlaybookError } from '../src/playbook/text/mistakes.ts';
+import { PlaybookError } from '../src/core/text/mistakes.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';
-import { readLimited } from '../src/playbook/text/read.ts';
+import { readLimited } from '../src/core/text/read.ts';
 
 const driver = (name: string, options: z.ZodType, more: object = {}) => ({
   name,

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Registry } from '../src/core/driver.ts';
 import type { Registries } from '../src/playbook/keys/definition.ts';
 import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
-import { PlaybookError } from '../src/playbook/text/mistakes.ts';
+import { PlaybookError } from '../src/core/text/mistakes.ts';
 import { parsePlaybook } from '../src/playbook/parse.ts';
 import { duration, path, size, text } from '../src/util/options.ts';
 import { redact } from '../src/util/redact.ts';
@@ -359,7 +359,7 @@ test('an embedded blue takes its database from the fixture', (t) => {
   t.like(embedded('{ embedded: { fixture: f, database: own } }', {}), { database: 'own' });
   const error = t.throws(() => embedded('{ embedded: { fixture: f } }'), { instanceOf: PlaybookError });
   t.deepEqual(lines(error), [
-    '3:30 blue.embedded.fixture: no fixture.json in "/p/f"; write the folder of a fixture, seen from the playbook',
+    '3:30 blue.embedded.fixture: no fixture.yml in "/p/f"; write the folder of a fixture, seen from the playbook',
   ]);
 });
 

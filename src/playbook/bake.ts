@@ -3,8 +3,8 @@ import type { DriverUse } from '../core/driver.ts';
 import type { Bake } from '../core/playbook.ts';
 import type { bake } from './keys/conduct.ts';
 import { readUse, type DriverList } from './drivers.ts';
-import type { Tree } from './text/tree.ts';
-import { beginning } from './validate.ts';
+import type { Tree } from '../core/text/tree.ts';
+import { beginning } from '../core/text/validate.ts';
 
 type Written = z.output<ReturnType<typeof bake>>;
 

@@ -5,15 +5,16 @@ import { messageOf } from '../core/errors.ts';
 import { databaseName, embedded } from './keys/definition.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
 import { literalOf } from './values/interpolate.ts';
-import { quoted, type KeyPath, type Place } from './text/mistakes.ts';
+import { quoted, type KeyPath, type Place } from '../core/text/mistakes.ts';
 import { holdsPassword } from './values/secrets.ts';
-import { nearest } from './text/suggest.ts';
-import type { MapTree, Scalar, Tree } from './text/tree.ts';
-import { beginning, validate } from './validate.ts';
+import { nearest } from '../core/text/suggest.ts';
+import type { MapTree, Scalar, Tree } from '../core/text/tree.ts';
+import { beginning } from '../core/text/validate.ts';
+import { validate } from './validate.ts';
 import { z } from 'zod';
 import { withoutDriver } from '../util/url.ts';
 
-/** Reads `fixture.json` of a folder, or throws. */
+/** Reads `fixture.yml` of a folder, or throws. */
 export type ReadFixture = (folder: string) => unknown;
 
 export interface Blue {
@@ -116,13 +117,13 @@ function databaseOfFixture(
   try {
     const fixture = z.object({ database: databaseName().optional() }).safeParse(readFixture(folder));
     if (fixture.success) return fixture.data.database ?? 'blue';
-    return refuse('fixture.json in this folder names no usable "database"');
+    return refuse('fixture.yml in this folder names no usable "database"');
   } catch (error) {
     const missing = (error as { code?: unknown }).code === 'ENOENT';
     return refuse(
       missing
-        ? `no fixture.json in ${quoted(folder)}; write the folder of a fixture, seen from the playbook`
-        : `fixture.json of this folder cannot be read: ${messageOf(error)}`,
+        ? `no fixture.yml in ${quoted(folder)}; write the folder of a fixture, seen from the playbook`
+        : `fixture.yml of this folder cannot be read: ${messageOf(error).split('\n', 1)[0]}`,
     );
   }
 }

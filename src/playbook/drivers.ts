@@ -2,12 +2,13 @@ import { resolve } from 'node:path';
 import type { Driver, DriverUse, Registry } from '../core/driver.ts';
 import { addSecret } from '../util/redact.ts';
 import { PASSWORD } from './blue.ts';
-import { rawValue, type Reading } from './values/evaluate.ts';
+import { rawValue } from '../core/text/plain.ts';
+import type { Reading } from './values/evaluate.ts';
 import { hasReference, literalOf } from './values/interpolate.ts';
-import { quoted, type KeyPath, type Place } from './text/mistakes.ts';
+import { quoted, type KeyPath, type Place } from '../core/text/mistakes.ts';
 import { holdsPassword } from './values/secrets.ts';
-import { suggestion } from './text/suggest.ts';
-import type { MapTree, Tree } from './text/tree.ts';
+import { suggestion } from '../core/text/suggest.ts';
+import type { MapTree, Tree } from '../core/text/tree.ts';
 import { strictly, validate } from './validate.ts';
 
 type AnyDriver = Driver<unknown, never, unknown>;

@@ -1,7 +1,7 @@
 import { databaseName } from './keys/definition.ts';
 import { databaseOfUrl } from './blue.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
-import type { MapTree } from './text/tree.ts';
+import type { MapTree } from '../core/text/tree.ts';
 import { validate } from './validate.ts';
 
 export interface Green {

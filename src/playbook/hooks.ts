@@ -1,7 +1,7 @@
 import type { Gate, Hook } from '../core/playbook.ts';
 import { refuseLiteralPassword } from './drivers.ts';
 import { evaluate, type Reading } from './values/evaluate.ts';
-import type { Tree } from './text/tree.ts';
+import type { Tree } from '../core/text/tree.ts';
 
 interface Written {
   readonly before?: Hook['phase'] | undefined;

@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import type { Playbook } from '../core/playbook.ts';
 import type { Environment } from './values/environment.ts';
 import { parsePlaybook } from './parse.ts';
-import { readLimited } from './text/read.ts';
+import { readLimited } from '../core/text/read.ts';
 import { registries } from './schema.ts';
 
 /**
@@ -15,5 +16,9 @@ export async function loadPlaybook(file: string, env: Environment): Promise<Play
   return parsePlaybook(await readLimited(file), { file, env, registries, readFixture });
 }
 
-const readFixture = (folder: string): unknown =>
-  JSON.parse(readFileSync(join(folder, 'fixture.json'), 'utf8'));
+function readFixture(folder: string): unknown {
+  const file = join(folder, 'fixture.yml');
+  if (!existsSync(file) && existsSync(join(folder, 'fixture.json')))
+    throw new Error('rename fixture.json to fixture.yml; JSON is YAML');
+  return parse(readFileSync(file, 'utf8'));
+}

@@ -12,11 +12,12 @@ import { defaultUse, readUse, type DriverList } from './drivers.ts';
 import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
 import type { Environment } from './values/environment.ts';
 import type { Reading } from './values/evaluate.ts';
-import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
-import type { MapTree, Tree } from './text/tree.ts';
-import { beginning, validate } from './validate.ts';
+import { Mistakes, type KeyPath, type Place } from '../core/text/mistakes.ts';
+import type { MapTree, Tree } from '../core/text/tree.ts';
+import { beginning } from '../core/text/validate.ts';
+import { validate } from './validate.ts';
 import { readWindows } from './keys/window.ts';
-import { readYaml } from './text/yaml.ts';
+import { readYaml } from '../core/text/yaml.ts';
 
 export interface ParseOptions {
   /** As the user wrote it: messages say it that way. Relative paths in the playbook start from its folder. */

@@ -4,7 +4,7 @@ import { UsageError } from '../core/errors.ts';
 import type { DriverUse } from '../core/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { formatDuration } from '../util/units.ts';
-import { maskReferences, unmaskReferences } from '../playbook/values/interpolate.ts';
+import { maskReferences, unmaskReferences } from '../core/text/references.ts';
 
 type Raw = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
 import type { ExecutionContext, TestFn } from 'ava';
 import type pg from 'pg';
 import { checks } from '../../src/checks/registry.ts';
@@ -24,7 +25,7 @@ const fixtures = new URL('../../fixtures/', import.meta.url);
 export async function loadFixture(server: TestServer, fixture: string): Promise<string> {
   const name = await server.database(fixture);
   const folder = new URL(`${fixture}/`, fixtures);
-  const { load } = JSON.parse(await readFile(new URL('fixture.json', folder), 'utf8')) as { load: string[] };
+  const { load } = parse(await readFile(new URL('fixture.yml', folder), 'utf8')) as { load: string[] };
   for (const file of load) await server.sql(await readFile(new URL(file, folder), 'utf8'), name);
   return name;
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { root } from './cli.ts';
 import type { TestServer } from './postgres.ts';
 
@@ -11,7 +12,7 @@ interface Fixture {
 }
 
 export const readFixture = async (name: string): Promise<Fixture> =>
-  JSON.parse(await readFile(join(fixtureFolder(name), 'fixture.json'), 'utf8')) as Fixture;
+  parse(await readFile(join(fixtureFolder(name), 'fixture.yml'), 'utf8')) as Fixture;
 
 /** Loads a fixture into a database that is there and empty. */
 export async function loadFixture(server: TestServer, database: string, name: string): Promise<void> {

@@ -118,7 +118,7 @@ const switchover = (target: z.ZodType) =>
 export const embedded = () =>
   z.strictObject({
     fixture: path().optional().describe('Folder of a fixture that is loaded when the database is not there.'),
-    database: databaseName().optional().describe('Default: the database of fixture.json, or "blue".'),
+    database: databaseName().optional().describe('Default: the database of fixture.yml, or "blue".'),
     stay: z.boolean().prefault(false).describe('The server goes on running when the command ends.'),
   });
 

@@ -2,7 +2,8 @@ import { parseEnv } from 'node:util';
 import { UsageError } from '../../core/errors.ts';
 import type { Resolve } from '../../core/driver.ts';
 import { interpolate, registerSecrets, type Variables } from './interpolate.ts';
-import { readLimited } from '../text/read.ts';
+import { ENV_FILE } from '../../core/text/kinds.ts';
+import { readLimited } from '../../core/text/read.ts';
 
 /** The values that a playbook's `${NAME}` references stand for. */
 export interface Environment {
@@ -30,7 +31,7 @@ export async function readEnvironment(
   processEnv: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<Environment> {
   const fromFiles: Record<string, string | undefined>[] = [];
-  for (const file of files) fromFiles.push(parseEnv(await readLimited(file, 'env file')));
+  for (const file of files) fromFiles.push(parseEnv(await readLimited(file, ENV_FILE)));
   return createEnvironment(Object.assign({}, ...fromFiles, processEnv) as Record<string, string | undefined>);
 }
 

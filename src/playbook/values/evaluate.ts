@@ -1,6 +1,7 @@
+import { plainMap, PROTOTYPE, rawValue } from '../../core/text/plain.ts';
 import { interpolate, registerSecrets, type Variables } from './interpolate.ts';
-import type { KeyPath, Mistakes, Place } from '../text/mistakes.ts';
-import type { Scalar, Tree } from '../text/tree.ts';
+import type { KeyPath, Mistakes, Place } from '../../core/text/mistakes.ts';
+import type { Scalar, Tree } from '../../core/text/tree.ts';
 
 /** What the parts of the parser share while they read one playbook. */
 export interface Reading {
@@ -39,22 +40,6 @@ export function evaluate(
   }
   const text = interpolated(tree, path, reading, inSecret);
   return manner.retyped?.has(tree) ? retype(String(text)) : text;
-}
-
-/** The plain value of a tree, references and all. */
-export function rawValue(tree: Tree): unknown {
-  if (tree.kind === 'list') return tree.items.map(rawValue);
-  if (tree.kind === 'map') return plainMap(tree.entries, (entry) => rawValue(entry.tree));
-  return tree.value;
-}
-
-/** No key at all: zod passes it over in silence where keys are free. */
-const PROTOTYPE = '__proto__';
-
-function plainMap<T>(entries: ReadonlyMap<string, T>, of: (entry: T, key: string) => unknown): unknown {
-  const result = Object.create(null) as Record<string, unknown>;
-  for (const [key, entry] of entries) if (key !== PROTOTYPE) result[key] = of(entry, key);
-  return result;
 }
 
 function interpolated(tree: Scalar, path: KeyPath, reading: Reading, secret: boolean): Scalar['value'] {

@@ -1,3 +1,4 @@
+import { REFERENCE } from '../../core/text/references.ts';
 import { addSecret, addSecretsOfUrl } from '../../util/redact.ts';
 
 /** Names and values that `${NAME}` may refer to; looked up as own properties only. */
@@ -10,9 +11,6 @@ export interface Interpolation {
   /** `index` is where the `${` stands in the text that was given. */
   readonly faults: readonly { readonly index: number; readonly message: string }[];
 }
-
-/** `$${`, `${NAME}`, `${NAME:-default}`, or a `${` that is none of them. */
-const REFERENCE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}|\$\{/g;
 
 /**
  * Puts values in for `${NAME}` and `${NAME:-default}` (which also stands in for an empty value); `$${` gives `${`.
@@ -47,19 +45,6 @@ export const literalOf = (text: string): string =>
   text.replace(REFERENCE, (whole, _name: unknown, fallback: string | undefined) =>
     whole === '$${' ? '${' : (fallback ?? ''),
   );
-
-/** Three characters that are never text, so that a reference's braces can hide behind them. */
-const [DOLLAR, OPEN, CLOSE] = ['\uFDD0', '\uFDD1', '\uFDD2'];
-const MASKED = /[\uFDD0-\uFDD2]/g;
-
-/** Lets `{ admin: ${URL} }` be YAML, where a brace ends an unquoted value. Nothing moves: offsets stay as they are. */
-export const maskReferences = (text: string): string =>
-  text.replace(REFERENCE, (whole, name: string | undefined) =>
-    name === undefined ? whole : `${DOLLAR}${OPEN}${whole.slice(2, -1)}${CLOSE}`,
-  );
-
-export const unmaskReferences = (text: string): string =>
-  text.replace(MASKED, (sign) => (sign === DOLLAR ? '$' : sign === OPEN ? '{' : '}'));
 
 export const hasReference = (text: string): boolean => /(^|[^$])\$\{/.test(text);
 

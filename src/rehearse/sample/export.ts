@@ -2,7 +2,9 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { stringify } from 'yaml';
 import type { SequenceState } from '../../core/catalog.ts';
+import { FIXTURE_FILE } from '../../databases/postgres/fixture/describe.ts';
 import { quoteLiteral, quotePath } from '../../util/sql.ts';
 import { nameOf, storedColumns, type SourceTable } from './model.ts';
 import { scriptOf, type Schema } from './schema.ts';
@@ -15,7 +17,7 @@ export interface Parts {
   readonly finish: readonly string[];
   /** With their rows on the stage. */
   readonly tables: readonly { readonly table: SourceTable; readonly taken: number }[];
-  /** Of fixture.json. */
+  /** Of fixture.yml. */
   readonly database: string;
   readonly description: string;
   readonly seed: number;
@@ -44,8 +46,8 @@ export async function writeFixture(folder: string, stage: ProofStage, parts: Par
   const { database, description, seed, masked } = parts;
   const load = ['schema.sql', ...rows, 'constraints.sql', 'finish.sql'];
   await writeFile(
-    join(folder, 'fixture.json'),
-    `${JSON.stringify({ database, description, seed, load, masked }, null, 2)}\n`,
+    join(folder, FIXTURE_FILE),
+    stringify({ database, description, seed, load, masked }, { lineWidth: 0 }),
   );
 }
 

@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, type Node, type Scalar as YamlScalar, type YAMLMap } from 'yaml';
-import { unmaskReferences } from '../values/interpolate.ts';
+import { unmaskReferences } from './references.ts';
+import type { TextKind } from './kinds.ts';
 import { quoted, type KeyPath, type Mistakes, type Place } from './mistakes.ts';
 
 interface Extent {
@@ -31,24 +32,23 @@ export interface MapTree extends Extent {
   readonly entries: ReadonlyMap<string, Entry>;
 }
 
-/** What a playbook says, with its places: aliases followed, keys plain text, nothing but JSON's kinds of values. */
+/** What a text says, with its places: aliases followed, keys plain text, nothing but JSON's kinds of values. */
 export type Tree = Scalar | List | MapTree;
-
-/** Deeper or larger is no playbook but an attack, or the wrong file. */
-export const LIMITS = { bytes: 1_000_000, lexemes: 50_000, depth: 40, values: 20_000, text: 20_000 } as const;
 
 const TAGS = /^(?:!|tag:yaml\.org,2002:(?:str|int|float|bool|null|seq|map))$/;
 
 const placeOf = (node: Node, fallback: Place): Place =>
   node.range ? { start: node.range[0], end: node.range[1] } : fallback;
 
-/** Turns yaml's nodes into a Tree; what YAML allows and a playbook does not is a mistake. */
+/** Turns yaml's nodes into a Tree; what YAML allows and we do not is a mistake. */
 export class TreeBuilder {
   readonly #mistakes: Mistakes;
+  readonly #kind: TextKind;
   readonly #anchors = new Map<string, Tree>();
 
-  constructor(mistakes: Mistakes) {
+  constructor(mistakes: Mistakes, kind: TextKind) {
     this.#mistakes = mistakes;
+    this.#kind = kind;
   }
 
   build(node: Node | null | undefined, around: Place, path: KeyPath): Tree {
@@ -106,10 +106,11 @@ export class TreeBuilder {
   ): Tree {
     const size = parts.reduce((sum, part) => sum + part.size, 1);
     const depth = parts.reduce((most, part) => Math.max(most, part.depth), 0) + 1;
-    if (size <= LIMITS.values && depth <= LIMITS.depth) return { ...tree, size, depth };
+    const { noun, limits } = this.#kind;
+    if (size <= limits.values && depth <= limits.depth) return { ...tree, size, depth };
     const what =
-      size > LIMITS.values ? `more than ${LIMITS.values} values` : `more than ${LIMITS.depth} levels`;
-    this.#mistakes.add(tree.place, path, `${what}, aliases included: this is no playbook`);
+      size > limits.values ? `more than ${limits.values} values` : `more than ${limits.depth} levels`;
+    this.#mistakes.add(tree.place, path, `${what}, aliases included: this is no ${noun}`);
     return { kind: 'scalar', value: null, plain: true, place: tree.place, size: 1, depth: 1 };
   }
 }

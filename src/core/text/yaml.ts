@@ -1,7 +1,8 @@
 import { Composer, type CST, Lexer, Parser, type Document, type YAMLParseError } from 'yaml';
-import { maskReferences, unmaskReferences } from '../values/interpolate.ts';
+import { maskReferences, unmaskReferences } from './references.ts';
 import type { Mistakes, Place } from './mistakes.ts';
-import { LIMITS, TreeBuilder, type MapTree } from './tree.ts';
+import { PLAYBOOK, type TextKind } from './kinds.ts';
+import { TreeBuilder, type MapTree } from './tree.ts';
 
 /** Duplicate keys are looked for in TreeBuilder: yaml compares every key with every other. */
 const OPTIONS = {
@@ -13,64 +14,63 @@ const OPTIONS = {
   prettyErrors: false,
 } as const;
 
-/** Reads a playbook's text as a map; undefined when there are mistakes that leave nothing to look at further. */
-export function readYaml(text: string, mistakes: Mistakes): MapTree | undefined {
+/** Reads a text as a map; undefined when there are mistakes that leave nothing to look at further. */
+export function readYaml(text: string, mistakes: Mistakes, kind: TextKind = PLAYBOOK): MapTree | undefined {
+  const { noun, begins, limits } = kind;
   const start = { start: 0, end: 1 };
-  if (!isText(text, mistakes)) return undefined;
+  if (!isText(text, mistakes, kind)) return undefined;
   const masked = maskReferences(text);
-  addOversize(masked, mistakes);
+  addOversize(masked, mistakes, kind);
   if (mistakes.any) return undefined;
   const tokens = [...new Parser().parse(masked)];
-  const deep = tooDeep(tokens);
+  const deep = tooDeep(tokens, limits.depth);
   if (deep) {
-    mistakes.add(deep, [], `nested more than ${LIMITS.depth} levels deep: this is no playbook`);
+    mistakes.add(deep, [], `nested more than ${limits.depth} levels deep: this is no ${noun}`);
     return undefined;
   }
   const [document, second] = compose(tokens, text.length);
   if (second) {
     const at = second.contents?.range?.[0] ?? second.range[0];
-    mistakes.add({ start: at, end: at + 1 }, [], 'a second document begins here; a file holds one playbook');
+    mistakes.add({ start: at, end: at + 1 }, [], `a second document begins here; a file holds one ${noun}`);
   }
   for (const error of document?.errors ?? []) addSyntaxError(error, mistakes);
   if (mistakes.any || !document) return undefined;
-  const tree = new TreeBuilder(mistakes).build(document.contents, start, []);
+  const tree = new TreeBuilder(mistakes, kind).build(document.contents, start, []);
   if (tree.kind === 'map') return tree;
   const empty = tree.kind === 'scalar' && tree.value === null;
   mistakes.add(
     tree.place,
     [],
-    empty
-      ? 'the playbook is empty; it begins with "version: 1" and "name: …"'
-      : 'a playbook is a map: lines such as "version: 1" and "name: …"',
+    empty ? `the ${noun} is empty; it begins with ${begins}` : `a ${noun} is a map: lines such as ${begins}`,
   );
   return undefined;
 }
 
-function isText(text: string, mistakes: Mistakes): boolean {
+function isText(text: string, mistakes: Mistakes, { noun }: TextKind): boolean {
   // eslint-disable-next-line no-control-regex
   const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f\uFDD0-\uFDD2]/.exec(text);
   if (!control) return true;
   const code = control[0].charCodeAt(0).toString(16).padStart(4, '0').toUpperCase();
   const place = { start: control.index, end: control.index + 1 };
-  mistakes.add(place, [], `the character U+${code} does not belong in a text file; is this a playbook?`);
+  mistakes.add(place, [], `the character U+${code} does not belong in a text file; is this a ${noun}?`);
   return false;
 }
 
 /** The lexer is lazy and cheap; the parser and the composer behind it are neither. */
-function addOversize(text: string, mistakes: Mistakes): void {
+function addOversize(text: string, mistakes: Mistakes, { noun, limits }: TextKind): void {
   let count = 0;
   let start = 0;
   for (const lexeme of new Lexer().lex(text)) {
     count += 1;
     const end = start + lexeme.length;
-    if (count > LIMITS.lexemes)
+    if (count > limits.lexemes)
       return mistakes.add(
         { start, end },
         [],
-        `more than ${LIMITS.lexemes} words and signs: this is no playbook`,
+        `more than ${limits.lexemes} words and signs: this is no ${noun}`,
       );
-    if (lexeme.length > LIMITS.text && !/^[#\s]/.test(lexeme))
-      return mistakes.add({ start, end }, [], `longer than ${LIMITS.text} characters: this is no playbook`);
+    if (lexeme.length > limits.text && !/^[#\s]/.test(lexeme))
+      return mistakes.add({ start, end }, [], `longer than ${limits.text} characters: this is no ${noun}`);
     if (!LEXER_MARKS.has(lexeme)) start = end;
   }
 }
@@ -79,11 +79,11 @@ function addOversize(text: string, mistakes: Mistakes): void {
 const LEXER_MARKS: ReadonlySet<string> = new Set(['\x02', '\x18', '\x1f']);
 
 /** Measured on a stack of its own, because yaml's composer recurses. */
-function tooDeep(tokens: readonly CST.Token[]): Place | undefined {
+function tooDeep(tokens: readonly CST.Token[], most: number): Place | undefined {
   const waiting = tokens.map((token) => ({ token, depth: 0 }));
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { token, depth } = next;
-    if (depth > LIMITS.depth) return { start: token.offset, end: token.offset + 1 };
+    if (depth > most) return { start: token.offset, end: token.offset + 1 };
     if (token.type === 'document' && token.value) waiting.push({ token: token.value, depth });
     if (!('items' in token)) continue;
     for (const { key, value } of token.items) {

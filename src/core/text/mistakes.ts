@@ -1,5 +1,5 @@
 import { LineCounter } from 'yaml';
-import { UsageError } from '../../core/errors.ts';
+import { UsageError } from '../errors.ts';
 import { plural } from '../../util/units.ts';
 import { redact } from '../../util/redact.ts';
 

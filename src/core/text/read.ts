@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
-import { messageOf, UsageError } from '../../core/errors.ts';
+import { messageOf, UsageError } from '../errors.ts';
 import { Mistakes } from './mistakes.ts';
-import { LIMITS } from './tree.ts';
+import { ENV_FILE, PLAYBOOK, type TextKind } from './kinds.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
@@ -9,19 +9,18 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
 };
 
-type Noun = 'playbook' | 'env file';
-
 /**
- * Reads a text file of at most 1 MB; never more than that, whatever the file turns out to be.
+ * Reads a text file of at most as many bytes as its kind may have; never more than that, whatever the file turns out to be.
  *
  * @throws UsageError when it cannot be read, PlaybookError when it is too large or not UTF-8.
  */
-export async function readLimited(file: string, noun: Noun = 'playbook'): Promise<string> {
-  const bytes = await readBytes(file).catch((error: unknown) => {
+export async function readLimited(file: string, kind: TextKind = PLAYBOOK): Promise<string> {
+  const bytes = await readBytes(file, kind.limits.bytes).catch((error: unknown) => {
     const reason = REASONS[String((error as { code?: unknown }).code)] ?? messageOf(error);
     throw new UsageError(`cannot read ${file}: ${reason}`, { cause: error });
   });
-  if (bytes.length > LIMITS.bytes) throw wrong(file, `larger than 1 MB: this is no ${noun}`);
+  if (bytes.length > kind.limits.bytes)
+    throw wrong(file, `larger than ${kind.limits.bytes / 1_000_000} MB: this is no ${kind.noun}`);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -29,17 +28,17 @@ export async function readLimited(file: string, noun: Noun = 'playbook'): Promis
     throw wrong(
       file,
       `not UTF-8 text${utf16 ? ' but UTF-16' : ''}; save it as UTF-8`,
-      noun === 'playbook' ? bytes : undefined,
+      kind === ENV_FILE ? undefined : bytes,
     );
   }
 }
 
-async function readBytes(file: string): Promise<Buffer> {
+async function readBytes(file: string, most: number): Promise<Buffer> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
-    const bytes = Buffer.alloc(size > LIMITS.bytes ? 0 : LIMITS.bytes + 1);
-    if (bytes.length === 0) return Buffer.alloc(LIMITS.bytes + 1);
+    const bytes = Buffer.alloc(size > most ? 0 : most + 1);
+    if (bytes.length === 0) return Buffer.alloc(most + 1);
     let length = 0;
     for (;;) {
       const { bytesRead } = await handle.read(bytes, length, bytes.length - length);
