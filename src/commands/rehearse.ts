@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
-import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults.ts';
+import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults/wish.ts';
 import { rehearse, type Rehearsal } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
@@ -55,7 +55,7 @@ export async function run(
           options.faults === undefined
             ? []
             : faultsFor(
-                options.faults === true ? 'kill,cut,tamper,migration' : options.faults,
+                options.faults === true ? 'kill,cut,refuse,tamper,migration' : options.faults,
                 options.server,
               ),
         env: around.env,

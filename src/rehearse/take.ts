@@ -6,6 +6,7 @@ import type { Event } from '../core/event.ts';
 import { other, type Side } from '../core/side.ts';
 import type { Driver, DriverUse } from '../core/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
+import type { StandIn, Undo } from '../core/stand-in.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
@@ -54,12 +55,14 @@ export class Take {
   readonly without: readonly string[];
   /** The staged playbook's file. */
   readonly file: string;
+  /** Makes that the last target which is to be flipped cannot be; gives what ends that. */
+  readonly refuse: () => Promise<Undo>;
   readonly #store: FileJournalStore;
   readonly #signal: AbortSignal;
   readonly #kit: Kit;
 
   private constructor(
-    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file'> & {
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse'> & {
       store: FileJournalStore;
       kit: Kit;
       signal: AbortSignal;
@@ -70,6 +73,7 @@ export class Take {
     this.clients = parts.clients;
     this.without = parts.without;
     this.file = parts.file;
+    this.refuse = parts.refuse;
     this.#store = parts.store;
     this.#kit = parts.kit;
     this.#signal = parts.signal;
@@ -117,6 +121,7 @@ export class Take {
         }),
         without: [...without, ...placed.without],
         file,
+        refuse: placed.refuse,
         store: new FileJournalStore(state),
         kit,
         signal,
@@ -180,6 +185,7 @@ async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['d
   const targets: DriverUse[] = [];
   const without: string[] = [];
   let address: (() => Promise<string>) | undefined;
+  let refuse: StandIn['refuse'];
   for (const use of playbook.switch.targets) {
     const driver = target(use.driver);
     const placed = await driver?.standIn?.(use.options, kit);
@@ -187,6 +193,8 @@ async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['d
     targets.push({ ...use, options: placed.options });
     without.push(...placed.without);
     address ??= placed.address;
+    // Those before it have been flipped by then, and are to be put back.
+    refuse = placed.refuse ?? refuse;
   }
-  return { targets, without, address };
+  return { targets, without, address, refuse: refuse ?? (async () => async () => undefined) };
 }

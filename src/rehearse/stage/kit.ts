@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StandInKit, StandInPooler } from '../../core/stand-in.ts';
+import type { StandInKit, StandInPooler, Undo } from '../../core/stand-in.ts';
 import type { Side } from '../../core/side.ts';
 import { addSecret } from '../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../util/stray.ts';
 import { preparePooler, type Pooler } from './pooler.ts';
+import { obstruct, occupy } from './refusing.ts';
 import { CLIENT, type Stage } from './stage.ts';
 
 /** What stands in for the targets of one take. */
@@ -57,6 +58,18 @@ export class Kit implements StandInKit {
       file: pooler.file,
       url: (entry) => pooler.url(CLIENT, entry),
     };
+  }
+
+  get renames(): boolean {
+    return this.#stage.names.previous !== this.#stage.names.blue;
+  }
+
+  obstruct(path: string): Promise<Undo> {
+    return obstruct(path);
+  }
+
+  occupy(): Promise<Undo> {
+    return occupy(this.#stage);
   }
 
   end(): void {
