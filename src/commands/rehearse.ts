@@ -81,12 +81,18 @@ export async function run(
 
 function faultsFor(given: string, server: string | undefined): FaultWish[] {
   const wishes = readFaults(given);
-  if (server !== undefined && needsOwnServers(wishes))
-    throw new UsageError('--faults names crash, and the server of --server is not to crash', {
-      hint: 'leave --server out, or crash',
+  const own = needsOwnServers(wishes);
+  if (server !== undefined && own !== undefined)
+    throw new UsageError(`--faults names ${own}, and the server of --server is not to ${WORDS[own] ?? own}`, {
+      hint: `leave --server out, or ${own}`,
     });
   return wishes;
 }
+
+const WORDS: Readonly<Record<string, string>> = {
+  full: 'be without room',
+  slow: 'be far away',
+};
 
 const CODES = new Set<number>(Object.values(EXIT));
 

@@ -11,6 +11,7 @@ import { faultsOf, nameOf, plantedBy, type Fault, type FaultWish } from './fault
 import { deviations, measureRun } from './measure.ts';
 import { read, type Read, type Reading } from './read.ts';
 import { onStage, type Setting } from './setting.ts';
+import { neverFull } from './stage/disk.ts';
 import type { Stage } from './stage/stage.ts';
 import { closed, live } from './story.ts';
 import { liveDatabase, type Take } from './take.ts';
@@ -189,6 +190,9 @@ async function performFault(
   fault: Fault,
 ): Promise<Finding> {
   try {
+    const why = fault.kind === 'full' ? await neverFull(stage) : undefined;
+    if (why !== undefined)
+      return { check: nameOf(fault), severity: 'note', message: `it was not staged: ${why}` };
     const before = await stage.inventory();
     take.clients.start();
     await take.settle();

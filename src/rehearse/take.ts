@@ -12,8 +12,10 @@ import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
 import { inProportion } from './clients/proportion.ts';
 import type { Fixture } from '../databases/postgres/fixture/describe.ts';
+import { loadBallast, REWRITE, REWRITE_ONE } from './stage/disk.ts';
 import { Kit } from './stage/kit.ts';
-import { Ledger, LEDGER_SCHEMA } from './clients/ledger.ts';
+import { Network } from './stage/network.ts';
+import { Ledger, LEDGER_SCHEMA, type Transaction } from './clients/ledger.ts';
 import { restage } from './restage.ts';
 import type { Stage } from './stage/stage.ts';
 import { Tool } from './tool.ts';
@@ -40,8 +42,12 @@ export interface TakeOptions {
   readonly signal: AbortSignal;
 }
 
-/** `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the last. */
-export type Planted = 'tamper' | 'migration';
+/**
+ * `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the
+ * last; `full`: what needs room, on blue, among the migrations and by the clients; `slow`: the
+ * way to the servers can be made so.
+ */
+export type Planted = 'tamper' | 'migration' | 'full' | 'slow';
 
 /** How long clients work between two commands. */
 const SETTLE_MS = 1000;
@@ -57,12 +63,16 @@ export class Take {
   readonly file: string;
   /** Makes that the last target which is to be flipped cannot be; gives what ends that. */
   readonly refuse: () => Promise<Undo>;
+  /** The way of the tool and of poolers to the servers, where it can be made slow. */
+  readonly network: Network | undefined;
+  /** Whether clients write what green has no room for when its disk is full, where it has one of its own. */
+  readonly wants: { room: boolean };
   readonly #store: FileJournalStore;
   readonly #signal: AbortSignal;
   readonly #kit: Kit;
 
   private constructor(
-    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse'> & {
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse' | 'network' | 'wants'> & {
       store: FileJournalStore;
       kit: Kit;
       signal: AbortSignal;
@@ -74,16 +84,21 @@ export class Take {
     this.without = parts.without;
     this.file = parts.file;
     this.refuse = parts.refuse;
+    this.network = parts.network;
+    this.wants = parts.wants;
     this.#store = parts.store;
     this.#kit = parts.kit;
     this.#signal = parts.signal;
   }
 
   static async open(options: TakeOptions): Promise<Take> {
-    const { stage, folder, playbook, fixture, signal, drivers } = options;
+    const { stage, folder, playbook, fixture, signal, drivers, planted } = options;
+    const last = planted === 'migration' ? FAILING : planted === 'full' ? REWRITE : undefined;
     await mkdir(folder, { recursive: true });
     await stage.reset();
-    const kit = new Kit(stage, join(folder, 'targets'), options.scheme);
+    if (planted === 'full') await loadBallast(stage);
+    const network = planted === 'slow' ? await Network.open(stage) : undefined;
+    const kit = new Kit(stage, join(folder, 'targets'), options.scheme, network);
     try {
       const placed = await standIns(playbook, kit, drivers);
       const { text, without } = restage(options.raw, playbook, {
@@ -91,19 +106,20 @@ export class Take {
         green: playbook.greenUrl === undefined ? undefined : kit.references.green,
         targets: placed.targets,
         paths: drivers.paths,
-        first: options.planted === 'tamper' ? [await plant(folder, TAMPERING)] : [],
-        last: options.planted === 'migration' ? [await plant(folder, FAILING)] : [],
+        first: planted === 'tamper' ? [await plant(folder, TAMPERING)] : [],
+        last: last === undefined ? [] : [await plant(folder, last)],
       });
       const file = join(folder, 'playbook.yml');
       await writeFile(file, text);
       const ledger = new Ledger(LEDGER_SCHEMA);
       const address = placed.address ?? (() => stage.clientUrl('blue'));
-      const own = inProportion(fixture.writes).map(
-        ({ sql }) =>
-          async (connection: { query(sql: string): Promise<unknown> }) => {
-            await connection.query(sql);
-          },
-      );
+      const own = inProportion(fixture.writes).map(({ sql }) => transactionOf(sql));
+      const wants = { room: false };
+      // Where both sides share a disk, there would be no room for it on blue either.
+      if (planted === 'full' && stage.sides.length > 1)
+        own.push(async (connection) => {
+          if (wants.room) await connection.query(REWRITE_ONE);
+        });
       const state = join(folder, 'state');
       return new Take({
         tool: new Tool({
@@ -122,6 +138,8 @@ export class Take {
         without: [...without, ...placed.without],
         file,
         refuse: placed.refuse,
+        network,
+        wants,
         store: new FileJournalStore(state),
         kit,
         signal,
@@ -172,6 +190,12 @@ export function keptDatabase({ plan, live }: RunState): string {
 const TAMPERING = `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`;
 /** Works for a while, and fails. */
 const FAILING = `update ${LEDGER_SCHEMA}.accounts set balance = balance + 1; select 1 / 0;\n`;
+
+const transactionOf =
+  (sql: string): Transaction =>
+  async (connection) => {
+    await connection.query(sql);
+  };
 
 /** A migration that no playbook has. */
 async function plant(folder: string, sql: string): Promise<Readonly<Record<string, unknown>>> {

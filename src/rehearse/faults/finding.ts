@@ -25,7 +25,7 @@ export function faultFinding(
     severity: 'failure',
     message: messageFor(kind, well, told, [
       ...broken.map((one) => one.check),
-      ...(left.length > 0 ? ['leftovers'] : []),
+      ...(left.length > 0 ? ['putting back'] : []),
     ]),
     detail: [
       ...lines,
@@ -38,6 +38,8 @@ export function faultFinding(
 const NOTHING_ELSE = 'it did not happen: the run was over before';
 const NOTHING: Partial<Record<Kind, string>> = {
   refuse: 'it did not happen: the targets had been flipped before',
+  full: 'it did not happen: nothing needed room any more',
+  slow: 'it did not happen: nothing went to a server any more',
 };
 
 function messageFor(kind: Kind, well: boolean, { words, code }: Told, broken: readonly string[]): string {

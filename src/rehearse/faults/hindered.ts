@@ -1,7 +1,8 @@
 import type { Event } from '../../core/event.ts';
+import { fill, roomOf, timesFull } from '../stage/disk.ts';
 import type { Stage } from '../stage/stage.ts';
+import type { Network } from '../stage/network.ts';
 import type { Take } from '../take.ts';
-import type { Told } from '../tool.ts';
 import { begins, RUN, type Struck } from './struck.ts';
 import type { Fault } from './wish.ts';
 
@@ -13,7 +14,7 @@ export interface Hindrance {
   /** Hears what the run does. */
   heard?(event: Event): void;
   /** Whether the run met it. */
-  met(told: Told): boolean;
+  met(): Promise<boolean>;
   /** The run cannot have come through. */
   mustFail(): boolean;
 }
@@ -25,12 +26,17 @@ export interface Hindrance {
 export async function hindered(
   take: Take,
   stage: Stage,
-  { step }: Fault,
+  { kind, step }: Fault,
   heard: (event: Event) => void,
 ): Promise<Struck> {
   const { tool, clients } = take;
   const before = await stage.inventory();
-  const hindrance = refusal(take);
+  const hindrance =
+    kind === 'refuse'
+      ? refusal(take)
+      : kind === 'full'
+        ? await fullDisk(stage, take)
+        : slowWay(take.network!);
   let begun: Promise<void> = Promise.resolve();
   let told;
   try {
@@ -48,7 +54,7 @@ export async function hindered(
     await hindrance.end();
   }
   const state = (await take.runs()).at(-1);
-  const happened = hindrance.met(told);
+  const happened = told.code !== 0 || (await hindrance.met());
   const came = {
     told,
     state,
@@ -60,10 +66,8 @@ export async function hindered(
   if (told.code !== 3 && told.code !== 4) return came;
   const left = differences(before, await stage.inventory());
   clients.reading = false;
-  await take.settle();
+  if (!(await goOn(take))) left.push('no client was answered');
   const again = await tool.call(RUN, heard);
-  if (!clients.answered.some(({ at, ms }) => at > told.to && at + ms < again.from))
-    left.push('no client was answered');
   return {
     ...came,
     told: again,
@@ -73,6 +77,20 @@ export async function hindered(
     away: [told, again],
     left,
   };
+}
+
+/** How long it may take until the first client is answered. */
+const ANSWERED_MS = 30_000;
+
+/** Clients work for a moment, and are answered. */
+async function goOn(take: Take): Promise<boolean> {
+  const { answered } = take.clients;
+  const before = answered.length;
+  for (const deadline = Date.now() + ANSWERED_MS; Date.now() < deadline;) {
+    await take.settle();
+    if (answered.length > before) return true;
+  }
+  return false;
 }
 
 const differences = (before: readonly string[], after: readonly string[]): string[] => [
@@ -95,7 +113,46 @@ function refusal(take: Take): Hindrance {
       await undo?.();
       undo = undefined;
     },
-    met: ({ code }) => inTime || code !== 0,
+    met: async () => inTime,
     mustFail: () => inTime,
+  };
+}
+
+/** The tool and poolers reach the servers slowly. */
+const slowWay = (network: Network): Hindrance => ({
+  async begin() {
+    network.slow = true;
+  },
+  async end() {
+    network.slow = false;
+  },
+  met: async () => network.pieces > 0,
+  mustFail: () => false,
+});
+
+/** The disk of the server on which green is. */
+async function fullDisk(stage: Stage, { wants }: Take): Promise<Hindrance> {
+  const side = stage.sides.at(-1)!;
+  let behind = false;
+  const [before, room] = [await timesFull(stage, side), await roomOf(stage)];
+  let undo: (() => Promise<void>) | undefined;
+  return {
+    async begin() {
+      undo = await fill(stage, side, room!);
+      wants.room = !behind;
+    },
+    heard(event) {
+      // Behind it they are on green themselves.
+      if (!begins(event, 'switch')) return;
+      behind = true;
+      wants.room = false;
+    },
+    async end() {
+      wants.room = false;
+      await undo?.();
+      undo = undefined;
+    },
+    met: async () => (await timesFull(stage, side)) > before,
+    mustFail: () => false,
   };
 }

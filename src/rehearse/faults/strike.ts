@@ -14,7 +14,7 @@ export async function strike(take: Take, stage: Stage, fault: Fault, follows: bo
   const fence = (event: Event): void => {
     if (!follows && begins(event, 'fence')) clients.reading = true;
   };
-  if (kind === 'refuse') return hindered(take, stage, fault, fence);
+  if (kind === 'refuse' || kind === 'full' || kind === 'slow') return hindered(take, stage, fault, fence);
   if (kind === 'kill') {
     const happened = await tool.killed(RUN, (event) => {
       fence(event);

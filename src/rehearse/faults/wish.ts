@@ -1,11 +1,14 @@
 import { UsageError } from '../../core/errors.ts';
 import type { Planted } from '../take.ts';
 
-const KINDS = ['kill', 'cut', 'crash', 'refuse', 'tamper', 'migration'] as const;
+const KINDS = ['kill', 'cut', 'crash', 'refuse', 'full', 'slow', 'tamper', 'migration'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Those that are planted before the run, and belong to no step. */
 const PLANTED: readonly Kind[] = ['tamper', 'migration'];
+
+/** Those for which a take is prepared. */
+const PREPARED: readonly Planted[] = ['tamper', 'migration', 'full', 'slow'];
 
 /** Something that goes wrong at the beginning of a step. */
 export interface Fault {
@@ -14,9 +17,8 @@ export interface Fault {
   readonly step: string | undefined;
 }
 
-/** What a fault puts among the migrations. */
-export const plantedBy = ({ kind }: Fault): Planted | undefined =>
-  kind === 'tamper' || kind === 'migration' ? kind : undefined;
+/** What a take has to be prepared with for a fault. */
+export const plantedBy = ({ kind }: Fault): Planted | undefined => PREPARED.find((one) => one === kind);
 
 /** A kind at every step where it makes sense, or at one: `kill`, `cut@switch`. */
 export interface FaultWish {
@@ -52,9 +54,12 @@ export function faultsOf(wishes: readonly FaultWish[], steps: readonly string[])
   });
 }
 
-/** Servers that are started for it: elsewhere a crash would be everybody's. */
-export const needsOwnServers = (wishes: readonly FaultWish[]): boolean =>
-  wishes.some(({ kind }) => kind === 'crash');
+/** Those that would happen to everybody on a server, or need to know the way to it. */
+const OWN: readonly Kind[] = ['crash', 'full', 'slow'];
+
+/** The first that needs servers which are started for it. */
+export const needsOwnServers = (wishes: readonly FaultWish[]): Kind | undefined =>
+  wishes.find(({ kind }) => OWN.includes(kind))?.kind;
 
 /** As `--faults` names it. */
 export const nameOf = ({ kind, step }: Fault): string => (step === undefined ? kind : `${kind}@${step}`);

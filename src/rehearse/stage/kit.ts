@@ -6,6 +6,7 @@ import type { Side } from '../../core/side.ts';
 import { addSecret } from '../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../util/stray.ts';
 import { preparePooler, type Pooler } from './pooler.ts';
+import type { Network } from './network.ts';
 import { obstruct, occupy } from './refusing.ts';
 import { CLIENT, type Stage } from './stage.ts';
 
@@ -18,13 +19,18 @@ export class Kit implements StandInKit {
   readonly #stage: Stage;
   readonly #folder: string;
   readonly #poolers: Pooler[] = [];
+  readonly #network: Network | undefined;
   #files = 0;
 
-  /** `scheme` is that of the connection string in the playbook: it may name an application's driver. */
-  constructor(stage: Stage, folder: string, scheme: string) {
+  /**
+   * `scheme` is that of the connection string in the playbook: it may name an application's driver. `network` is the way
+   * by which the tool and poolers reach the servers, if not directly.
+   */
+  constructor(stage: Stage, folder: string, scheme: string, network?: Network) {
     this.#stage = stage;
     this.#folder = folder;
-    const given = (side: Side): string => stage.url(side).replace(/^postgres(?:ql)?/, scheme);
+    this.#network = network;
+    const given = (side: Side): string => this.#way(stage.url(side)).replace(/^postgres(?:ql)?/, scheme);
     this.urls = { blue: stage.clientUrl('blue'), green: stage.clientUrl('green') };
     this.variables = { CUTOVER_STAGE_BLUE: given('blue'), CUTOVER_STAGE_GREEN: given('green') };
   }
@@ -40,7 +46,7 @@ export class Kit implements StandInKit {
   async pooler(entries: readonly string[]): Promise<StandInPooler> {
     const password = randomBytes(12).toString('hex');
     addSecret(password);
-    const { port } = new URL(this.urls.blue);
+    const { port } = new URL(this.#way(this.urls.blue));
     const { names, clientPassword } = this.#stage;
     const number = this.#poolers.length + 1;
     const launch = await preparePooler({
@@ -60,6 +66,10 @@ export class Kit implements StandInKit {
     };
   }
 
+  #way(url: string): string {
+    return this.#network?.through(url) ?? url;
+  }
+
   get renames(): boolean {
     return this.#stage.names.previous !== this.#stage.names.blue;
   }
@@ -74,6 +84,7 @@ export class Kit implements StandInKit {
 
   end(): void {
     for (const { child } of this.#poolers) child.kill('SIGKILL');
+    this.#network?.end();
   }
 }
 
