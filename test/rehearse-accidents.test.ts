@@ -115,13 +115,13 @@ const missing = [
   ...(pgDump ? [] : ['pg_dump']),
 ];
 (missing.length > 0 ? ava.skip : test)(
-  `across two servers: green has no room for what it follows${missing.length > 0 ? ` (SKIPPED: ${missing.join(', ')} is not installed)` : ''}`,
+  `across two servers: the disk of green is full${missing.length > 0 ? ` (SKIPPED: ${missing.join(', ')} is not installed)` : ''}`,
   async (t) => {
     const work = await workplace(t);
     const words = ['rehearse', playbook('major-upgrade.yml'), '--fixture', fixture('orders'), '--json'];
-    const outcome = await work.cutover([...words, '--pg', '15,18', '--faults', 'full@sync']);
+    const outcome = await work.cutover([...words, '--pg', '15,18', '--faults', 'full@clone']);
     const { findings } = assertKept(t, outcome, LIVE);
-    const { message } = findings.find((one) => one.check === 'full@sync')!;
+    const { message } = findings.find((one) => one.check === 'full@clone')!;
     t.regex(message, PUT_BACK);
     t.regex(message, /transactions, no error;/);
   },

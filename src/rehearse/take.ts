@@ -12,7 +12,7 @@ import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
 import { inProportion } from './clients/proportion.ts';
 import type { Fixture } from '../databases/postgres/fixture/describe.ts';
-import { loadBallast, REWRITE, REWRITE_ONE } from './stage/disk.ts';
+import { loadBallast, REWRITE } from './stage/disk.ts';
 import { Kit } from './stage/kit.ts';
 import { Network } from './stage/network.ts';
 import { Ledger, LEDGER_SCHEMA, type Transaction } from './clients/ledger.ts';
@@ -44,7 +44,7 @@ export interface TakeOptions {
 
 /**
  * `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the
- * last; `full`: what needs room, on blue, among the migrations and by the clients; `slow`: the
+ * last; `full`: what needs room, on blue and among the migrations; `slow`: the
  * way to the servers can be made so.
  */
 export type Planted = 'tamper' | 'migration' | 'full' | 'slow';
@@ -65,14 +65,12 @@ export class Take {
   readonly refuse: () => Promise<Undo>;
   /** The way of the tool and of poolers to the servers, where it can be made slow. */
   readonly network: Network | undefined;
-  /** Whether clients write what green has no room for when its disk is full, where it has one of its own. */
-  readonly wants: { room: boolean };
   readonly #store: FileJournalStore;
   readonly #signal: AbortSignal;
   readonly #kit: Kit;
 
   private constructor(
-    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse' | 'network' | 'wants'> & {
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse' | 'network'> & {
       store: FileJournalStore;
       kit: Kit;
       signal: AbortSignal;
@@ -85,7 +83,6 @@ export class Take {
     this.file = parts.file;
     this.refuse = parts.refuse;
     this.network = parts.network;
-    this.wants = parts.wants;
     this.#store = parts.store;
     this.#kit = parts.kit;
     this.#signal = parts.signal;
@@ -114,12 +111,6 @@ export class Take {
       const ledger = new Ledger(LEDGER_SCHEMA);
       const address = placed.address ?? (() => stage.clientUrl('blue'));
       const own = inProportion(fixture.writes).map(({ sql }) => transactionOf(sql));
-      const wants = { room: false };
-      // Where both sides share a disk, there would be no room for it on blue either.
-      if (planted === 'full' && stage.sides.length > 1)
-        own.push(async (connection) => {
-          if (wants.room) await connection.query(REWRITE_ONE);
-        });
       const state = join(folder, 'state');
       return new Take({
         tool: new Tool({
@@ -139,7 +130,6 @@ export class Take {
         file,
         refuse: placed.refuse,
         network,
-        wants,
         store: new FileJournalStore(state),
         kit,
         signal,

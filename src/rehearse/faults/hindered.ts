@@ -32,11 +32,7 @@ export async function hindered(
   const { tool, clients } = take;
   const before = await stage.inventory();
   const hindrance =
-    kind === 'refuse'
-      ? refusal(take)
-      : kind === 'full'
-        ? await fullDisk(stage, take)
-        : slowWay(take.network!);
+    kind === 'refuse' ? refusal(take) : kind === 'full' ? await fullDisk(stage) : slowWay(take.network!);
   let begun: Promise<void> = Promise.resolve();
   let told;
   try {
@@ -131,24 +127,15 @@ const slowWay = (network: Network): Hindrance => ({
 });
 
 /** The disk of the server on which green is. */
-async function fullDisk(stage: Stage, { wants }: Take): Promise<Hindrance> {
+async function fullDisk(stage: Stage): Promise<Hindrance> {
   const side = stage.sides.at(-1)!;
-  let behind = false;
   const [before, room] = [await timesFull(stage, side), await roomOf(stage)];
   let undo: (() => Promise<void>) | undefined;
   return {
     async begin() {
       undo = await fill(stage, side, room!);
-      wants.room = !behind;
-    },
-    heard(event) {
-      // Behind it they are on green themselves.
-      if (!begins(event, 'switch')) return;
-      behind = true;
-      wants.room = false;
     },
     async end() {
-      wants.room = false;
       await undo?.();
       undo = undefined;
     },

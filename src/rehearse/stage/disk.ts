@@ -19,8 +19,6 @@ const PAGE = 8192;
 const BALLAST = `${LEDGER_SCHEMA}.ballast`;
 /** Needs room for the whole of it once more, and changes nothing. */
 export const REWRITE = `update ${BALLAST} set filler = filler;\n`;
-/** Needs room for a row. */
-export const REWRITE_ONE = `update ${BALLAST} set filler = filler where id = 1 + floor(random() * 1000)`;
 
 /** Puts a table into blue that is larger than any file may be when the disk is full; none where there is no such size. */
 export async function loadBallast(stage: Stage): Promise<void> {
