@@ -1,5 +1,5 @@
 import ava from 'ava';
-import { faultFinding } from '../src/rehearse/faults.ts';
+import { faultFinding } from '../src/rehearse/faults/finding.ts';
 import { workplace } from './helpers/cli.ts';
 import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
 import { assertKept, CLOSED, fixture, LIVE, playbook, verdictOf } from './helpers/rehearsal.ts';

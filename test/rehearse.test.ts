@@ -254,7 +254,7 @@ test('what is wrong on the command line is told', async (t) => {
     [
       [playbook('quickstart.yml'), '--faults', 'flood'],
       2,
-      /--faults names flood[^]*kill, cut, crash, tamper/,
+      /--faults names flood[^]*kill, cut, crash, refuse, full, slow, tamper/,
     ],
     [[playbook('quickstart.yml'), '--faults', 'tamper@clone'], 2, /--faults names tamper@clone/],
     [[playbook('quickstart.yml'), '--server', 'mysql://x/y'], 2, /--server is no connection string/],

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
-import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults.ts';
+import { needsOwnServers, readFaults, type FaultWish } from '../rehearse/faults/wish.ts';
 import { rehearse, type Rehearsal, type Rehearsing } from '../rehearse/rehearse.ts';
 import { rehearsalPage } from '../report/html/rehearsal.ts';
 import { rehearsalMarkdown } from '../report/markdown.ts';
@@ -57,7 +57,7 @@ export async function run(
           options.faults === undefined
             ? []
             : faultsFor(
-                options.faults === true ? 'kill,cut,tamper,migration' : options.faults,
+                options.faults === true ? 'kill,cut,refuse,tamper,migration' : options.faults,
                 options.server,
               ),
         env: around.env,
@@ -83,12 +83,21 @@ export async function run(
 
 function faultsFor(given: string, server: string | undefined): FaultWish[] {
   const wishes = readFaults(given);
-  if (server !== undefined && server !== DOCKER && needsOwnServers(wishes))
-    throw new UsageError('--faults names crash, and the server of --server is not to crash', {
-      hint: 'leave --server out, or crash',
-    });
+  const own = server === undefined ? undefined : needsOwnServers(wishes, server === DOCKER);
+  if (own !== undefined)
+    throw new UsageError(
+      server === DOCKER
+        ? `--faults names ${own}, which needs servers that run beside the tool, and not in containers`
+        : `--faults names ${own}, and the server of --server is not to ${WORDS[own] ?? own}`,
+      { hint: `leave --server out, or ${own}` },
+    );
   return wishes;
 }
+
+const WORDS: Readonly<Record<string, string>> = {
+  full: 'be without room',
+  slow: 'be far away',
+};
 
 const CODES = new Set<number>(Object.values(EXIT));
 

@@ -10,7 +10,15 @@ export interface StandInKit {
   file(name: string, text: string): Promise<string>;
   /** Starts a PgBouncer with these entries in a file of its own; they lead to blue. */
   pooler(entries: readonly string[]): Promise<StandInPooler>;
+  /** The run renames databases. */
+  readonly renames: boolean;
+  /** Makes that a file can be read as before, and not replaced; gives what ends that. */
+  obstruct(path: string): Promise<Undo>;
+  /** Puts a database of somebody else's where blue is to be after a rename; gives what ends that. */
+  occupy(): Promise<Undo>;
 }
+
+export type Undo = () => Promise<void>;
 
 export interface StandInPooler {
   /** A reference to the connection string of the admin console. */
@@ -29,4 +37,6 @@ export interface StandIn {
   readonly without: readonly string[];
   /** The connection string that clients find there now; undefined when this target does not tell them. */
   readonly address?: () => Promise<string>;
+  /** Makes that it cannot be flipped, and gives what ends that; undefined when there is nothing to flip. */
+  readonly refuse: (() => Promise<Undo>) | undefined;
 }

@@ -2,7 +2,7 @@ import type { Finding } from '../core/check.ts';
 import { predict, type Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';
 import { formatDuration } from '../util/units.ts';
-import { tidy } from './faults.ts';
+import { tidy } from './faults/strike.ts';
 import type { Take } from './take.ts';
 import type { Told } from './tool.ts';
 

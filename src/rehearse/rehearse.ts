@@ -5,19 +5,13 @@ import type { RunState } from '../journal/fold.ts';
 import type { Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';
 import type { Answered, ClientError } from './clients/clients.ts';
-import {
-  faultFinding,
-  faultsOf,
-  nameOf,
-  plantedBy,
-  strike,
-  tidy,
-  type Fault,
-  type FaultWish,
-} from './faults.ts';
+import { faultFinding } from './faults/finding.ts';
+import { strike, tidy } from './faults/strike.ts';
+import { faultsOf, nameOf, plantedBy, type Fault, type FaultWish } from './faults/wish.ts';
 import { deviations, measureRun } from './measure.ts';
 import { read, type Read, type Reading } from './read.ts';
 import { onStage, type Setting } from './setting.ts';
+import { neverFull } from './stage/disk.ts';
 import type { Stage } from './stage/stage.ts';
 import { closed, live } from './story.ts';
 import { liveDatabase, type Take } from './take.ts';
@@ -196,6 +190,9 @@ async function performFault(
   fault: Fault,
 ): Promise<Finding> {
   try {
+    const why = fault.kind === 'full' ? await neverFull(stage) : undefined;
+    if (why !== undefined)
+      return { check: nameOf(fault), severity: 'note', message: `it was not staged: ${why}` };
     const before = await stage.inventory();
     take.clients.start();
     await take.settle();
@@ -209,7 +206,7 @@ async function performFault(
     await take.clients.stop();
     await tidy(take, struck.state);
     const how = { live: follows, down: fault.kind === 'crash' };
-    const { promises } = await outcomeOf(take, stage, text, how, before, [{ from, to }]);
+    const { promises } = await outcomeOf(take, stage, text, how, before, struck.away ?? [{ from, to }]);
     return faultFinding(fault, struck, promises);
   } finally {
     await take.end();

@@ -6,13 +6,16 @@ import type { Event } from '../core/event.ts';
 import { other, type Side } from '../core/side.ts';
 import type { Driver, DriverUse } from '../core/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
+import type { StandIn, Undo } from '../core/stand-in.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
 import { inProportion } from './clients/proportion.ts';
 import type { Fixture } from '../databases/postgres/fixture/describe.ts';
+import { loadBallast, REWRITE } from './stage/disk.ts';
 import { Kit } from './stage/kit.ts';
-import { Ledger, LEDGER_SCHEMA } from './clients/ledger.ts';
+import { Network } from './stage/network.ts';
+import { Ledger, LEDGER_SCHEMA, type Transaction } from './clients/ledger.ts';
 import { restage } from './restage.ts';
 import type { Stage } from './stage/stage.ts';
 import { Tool } from './tool.ts';
@@ -39,8 +42,12 @@ export interface TakeOptions {
   readonly signal: AbortSignal;
 }
 
-/** `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the last. */
-export type Planted = 'tamper' | 'migration';
+/**
+ * `tamper`: a row on green that nobody wrote on blue, before the first migration; `migration`: one that fails, after the
+ * last; `full`: what needs room, on blue and among the migrations; `slow`: the
+ * way to the servers can be made so.
+ */
+export type Planted = 'tamper' | 'migration' | 'full' | 'slow';
 
 /** How long clients work between two commands. */
 const SETTLE_MS = 1000;
@@ -54,12 +61,16 @@ export class Take {
   readonly without: readonly string[];
   /** The staged playbook's file. */
   readonly file: string;
+  /** Makes that the last target which is to be flipped cannot be; gives what ends that. */
+  readonly refuse: () => Promise<Undo>;
+  /** The way of the tool and of poolers to the servers, where it can be made slow. */
+  readonly network: Network | undefined;
   readonly #store: FileJournalStore;
   readonly #signal: AbortSignal;
   readonly #kit: Kit;
 
   private constructor(
-    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file'> & {
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse' | 'network'> & {
       store: FileJournalStore;
       kit: Kit;
       signal: AbortSignal;
@@ -70,16 +81,21 @@ export class Take {
     this.clients = parts.clients;
     this.without = parts.without;
     this.file = parts.file;
+    this.refuse = parts.refuse;
+    this.network = parts.network;
     this.#store = parts.store;
     this.#kit = parts.kit;
     this.#signal = parts.signal;
   }
 
   static async open(options: TakeOptions): Promise<Take> {
-    const { stage, folder, playbook, fixture, signal, drivers } = options;
+    const { stage, folder, playbook, fixture, signal, drivers, planted } = options;
+    const last = planted === 'migration' ? FAILING : planted === 'full' ? REWRITE : undefined;
     await mkdir(folder, { recursive: true });
     await stage.reset();
-    const kit = new Kit(stage, join(folder, 'targets'), options.scheme);
+    if (planted === 'full') await loadBallast(stage);
+    const network = planted === 'slow' ? await Network.open(stage) : undefined;
+    const kit = new Kit(stage, join(folder, 'targets'), options.scheme, network);
     try {
       const placed = await standIns(playbook, kit, drivers);
       const { text, without } = restage(options.raw, playbook, {
@@ -87,19 +103,14 @@ export class Take {
         green: playbook.greenUrl === undefined ? undefined : kit.references.green,
         targets: placed.targets,
         paths: drivers.paths,
-        first: options.planted === 'tamper' ? [await plant(folder, TAMPERING)] : [],
-        last: options.planted === 'migration' ? [await plant(folder, FAILING)] : [],
+        first: planted === 'tamper' ? [await plant(folder, TAMPERING)] : [],
+        last: last === undefined ? [] : [await plant(folder, last)],
       });
       const file = join(folder, 'playbook.yml');
       await writeFile(file, text);
       const ledger = new Ledger(LEDGER_SCHEMA);
       const address = placed.address ?? (() => stage.clientUrl('blue'));
-      const own = inProportion(fixture.writes).map(
-        ({ sql }) =>
-          async (connection: { query(sql: string): Promise<unknown> }) => {
-            await connection.query(sql);
-          },
-      );
+      const own = inProportion(fixture.writes).map(({ sql }) => transactionOf(sql));
       const state = join(folder, 'state');
       return new Take({
         tool: new Tool({
@@ -117,6 +128,8 @@ export class Take {
         }),
         without: [...without, ...placed.without],
         file,
+        refuse: placed.refuse,
+        network,
         store: new FileJournalStore(state),
         kit,
         signal,
@@ -168,6 +181,12 @@ const TAMPERING = `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`;
 /** Works for a while, and fails. */
 const FAILING = `update ${LEDGER_SCHEMA}.accounts set balance = balance + 1; select 1 / 0;\n`;
 
+const transactionOf =
+  (sql: string): Transaction =>
+  async (connection) => {
+    await connection.query(sql);
+  };
+
 /** A migration that no playbook has. */
 async function plant(folder: string, sql: string): Promise<Readonly<Record<string, unknown>>> {
   const directory = join(folder, 'planted');
@@ -180,6 +199,7 @@ async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['d
   const targets: DriverUse[] = [];
   const without: string[] = [];
   let address: (() => Promise<string>) | undefined;
+  let refuse: StandIn['refuse'];
   for (const use of playbook.switch.targets) {
     const driver = target(use.driver);
     const placed = await driver?.standIn?.(use.options, kit);
@@ -187,6 +207,8 @@ async function standIns(playbook: Playbook, kit: Kit, { target }: TakeOptions['d
     targets.push({ ...use, options: placed.options });
     without.push(...placed.without);
     address ??= placed.address;
+    // Those before it have been flipped by then, and are to be put back.
+    refuse = placed.refuse ?? refuse;
   }
-  return { targets, without, address };
+  return { targets, without, address, refuse: refuse ?? (async () => async () => undefined) };
 }

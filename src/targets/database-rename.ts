@@ -24,7 +24,7 @@ export const databaseRename: Driver<Options, TargetContext, Target> = {
   options,
   bare: true,
   open: (_options, context) => new DatabaseRename(context),
-  standIn: async (options) => ({ options, without: [] }),
+  standIn: async (options, kit) => ({ options, without: [], refuse: () => kit.occupy() }),
 };
 
 interface Move {

@@ -30,7 +30,7 @@ export const rehearse: CommandSpec = {
     {
       flags: '--faults [names]',
       description:
-        'perform it with accidents, besides: kill, cut, crash, tamper, migration; at one step: kill@clone',
+        'perform it with accidents, besides: kill, cut, crash, refuse, full, slow, tamper, migration; at one step: kill@clone',
     },
     json,
     junit,

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StandInKit, StandInPooler } from '../../core/stand-in.ts';
+import type { StandInKit, StandInPooler, Undo } from '../../core/stand-in.ts';
 import type { Side } from '../../core/side.ts';
 import { addSecret } from '../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../util/stray.ts';
 import { preparePooler, type Pooler } from './pooler.ts';
+import type { Network } from './network.ts';
+import { obstruct, occupy } from './refusing.ts';
 import { CLIENT, type Stage } from './stage.ts';
 
 /** What stands in for the targets of one take. */
@@ -17,13 +19,18 @@ export class Kit implements StandInKit {
   readonly #stage: Stage;
   readonly #folder: string;
   readonly #poolers: Pooler[] = [];
+  readonly #network: Network | undefined;
   #files = 0;
 
-  /** `scheme` is that of the connection string in the playbook: it may name an application's driver. */
-  constructor(stage: Stage, folder: string, scheme: string) {
+  /**
+   * `scheme` is that of the connection string in the playbook: it may name an application's driver. `network` is the way
+   * by which the tool and poolers reach the servers, if not directly.
+   */
+  constructor(stage: Stage, folder: string, scheme: string, network?: Network) {
     this.#stage = stage;
     this.#folder = folder;
-    const given = (side: Side): string => stage.url(side).replace(/^postgres(?:ql)?/, scheme);
+    this.#network = network;
+    const given = (side: Side): string => this.#way(stage.url(side)).replace(/^postgres(?:ql)?/, scheme);
     this.urls = { blue: stage.clientUrl('blue'), green: stage.clientUrl('green') };
     this.variables = { CUTOVER_STAGE_BLUE: given('blue'), CUTOVER_STAGE_GREEN: given('green') };
   }
@@ -39,7 +46,7 @@ export class Kit implements StandInKit {
   async pooler(entries: readonly string[]): Promise<StandInPooler> {
     const password = randomBytes(12).toString('hex');
     addSecret(password);
-    const { hostname, port } = new URL(this.urls.blue);
+    const { hostname, port } = new URL(this.#way(this.urls.blue));
     const host = hostname.replace(/^\[(.*)\]$/, '$1');
     const { names, clientPassword } = this.#stage;
     const number = this.#poolers.length + 1;
@@ -60,8 +67,25 @@ export class Kit implements StandInKit {
     };
   }
 
+  #way(url: string): string {
+    return this.#network?.through(url) ?? url;
+  }
+
+  get renames(): boolean {
+    return this.#stage.names.previous !== this.#stage.names.blue;
+  }
+
+  obstruct(path: string): Promise<Undo> {
+    return obstruct(path);
+  }
+
+  occupy(): Promise<Undo> {
+    return occupy(this.#stage);
+  }
+
   end(): void {
     for (const { child } of this.#poolers) child.kill('SIGKILL');
+    this.#network?.end();
   }
 }
 

@@ -27,6 +27,7 @@ export async function envFileStandIn({ path, variable, green }: Options, kit: St
     ],
     // Two whole values may be anything, and need not tell anybody where to connect.
     ...(!whole && { address: async () => findVariable(await readText(copy), variable).value }),
+    refuse: () => kit.obstruct(copy),
   };
 }
 

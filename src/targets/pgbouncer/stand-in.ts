@@ -14,5 +14,6 @@ export async function pgbouncerStandIn({ database }: Options, kit: StandInKit): 
       `PgBouncer runs on the stage in transaction mode: the real one's settings, users and other parameters of ${entries.join(', ')} are not here`,
     ],
     address: async () => url(entries[0]!),
+    refuse: kit.renames ? undefined : () => kit.obstruct(file),
   };
 }
