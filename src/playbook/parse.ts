@@ -15,8 +15,8 @@ import type { Reading } from './values/evaluate.ts';
 import { Mistakes, type KeyPath, type Place } from './text/mistakes.ts';
 import type { MapTree, Tree } from './text/tree.ts';
 import { beginning, validate } from './validate.ts';
-import { readWindows } from './keys/window.ts';
 import { readYaml } from './text/yaml.ts';
+import { readWindows, type ReadCalendar } from './windows.ts';
 
 export interface ParseOptions {
   /** As the user wrote it: messages say it that way. Relative paths in the playbook start from its folder. */
@@ -25,6 +25,8 @@ export interface ParseOptions {
   readonly registries: Registries;
   /** Asked for the database of an embedded server's fixture; without it the name is `blue`. */
   readonly readFixture?: ReadFixture;
+  /** Without it a calendar in a window is a mistake. */
+  readonly readCalendar?: ReadCalendar | undefined;
 }
 
 /**
@@ -63,7 +65,7 @@ const BY_HAND = [
 /** Everything but the text's hash; undefined, or in parts wrong, when there are mistakes. */
 function readPlaybook(
   root: MapTree,
-  { file, registries, readFixture }: ParseOptions,
+  { file, registries, readFixture, readCalendar }: ParseOptions,
   reading: Reading,
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
@@ -98,7 +100,11 @@ function readPlaybook(
     expect,
     gate,
     hooks: readHooks(basics.hooks ?? [], at(root, ['hooks']), (phase) => !missing.has(phase), reading),
-    windows: readWindows(basics.window),
+    windows: readWindows(basics.window, at(root, ['window']), {
+      folder,
+      readCalendar,
+      mistakes: reading.mistakes,
+    }),
     bake,
     notify: uses.notify ?? [],
     approval: basics.approval,
