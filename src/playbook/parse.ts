@@ -84,6 +84,8 @@ function readPlaybook(
   const gate = readGate(basics.gate, at(root, ['gate']), reading);
   const { connect, lock, statement, ...steps } = basics.limits;
   const bake = readBake(basics.bake, uses.bake);
+  if (sync.method === 'none' && bake?.checks.some(({ driver }) => driver === 'lag'))
+    refuse(['bake', 'checks'], 'lag asks the previous copy, which follows only with sync: logical');
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,
