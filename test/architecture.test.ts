@@ -114,7 +114,7 @@ test('every imported package is declared as a dependency', (t) => {
         !specifier.startsWith('.') &&
         !specifier.startsWith('node:') &&
         !builtinModules.includes(specifier) &&
-        !Object.hasOwn(manifest.dependencies, specifier.split('/')[0] ?? ''),
+        !Object.hasOwn(manifest.dependencies, /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? ''),
     ),
   );
   t.deepEqual(missing, []);
