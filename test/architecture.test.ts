@@ -118,7 +118,7 @@ test('every imported package is declared as a dependency', (t) => {
         !specifier.startsWith('.') &&
         !specifier.startsWith('node:') &&
         !builtinModules.includes(specifier) &&
-        !Object.hasOwn(declared, specifier.split('/')[0] ?? ''),
+        !Object.hasOwn(declared, /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? ''),
     ),
   );
   t.deepEqual(missing, []);

@@ -3,7 +3,7 @@ import { Cron } from 'croner';
 import * as fc from 'fast-check';
 import type { MaintenanceWindow } from '../src/core/playbook.ts';
 import { nextOpenings, openingsOf, openNow } from '../src/schedule/calendar.ts';
-import { Zone } from '../src/schedule/zone.ts';
+import { Zone } from '../src/util/zone.ts';
 
 const HOUR_MS = 3_600_000;
 const windowOf = (
@@ -130,8 +130,8 @@ test('excepted days, the time until which something may be begun, and several wi
     duration: 2 * HOUR_MS,
     latestStart: HOUR_MS / 2,
     except: [
-      { from: '2026-12-24', to: '2026-12-26' },
-      { from: '2026-12-31', to: '2026-12-31' },
+      { from: '2026-12-24', to: '2026-12-26', why: '' },
+      { from: '2026-12-31', to: '2026-12-31', why: '' },
     ],
   });
   t.deepEqual(

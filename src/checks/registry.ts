@@ -6,6 +6,7 @@ import { command } from './command.ts';
 import { foreignKeys } from './foreign-keys.ts';
 import { http } from './http.ts';
 import { indexes } from './indexes.ts';
+import { lag } from './lag.ts';
 import { mannered } from './shared/manner.ts';
 import { plans } from './plans.ts';
 import { rowCounts } from './row-counts.ts';
@@ -29,6 +30,7 @@ export const checks: Registry<CheckOpenContext, Check> = {
 /** What can be asked of green while clients are on it. */
 export const bakeChecks: Registry<CheckOpenContext, Check> = {
   activity: mannered(activity),
+  lag: mannered(lag),
   sql: mannered(sql),
   command: mannered(command),
   http: mannered(http),

@@ -149,6 +149,8 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--until <time>', description: 'of a playbook: when the approval ends (ISO 8601)' },
       { flags: '--for <time>', description: 'of a playbook: how long the approval holds (default: 7d)' },
       { flags: '-y, --yes', description: 'of a playbook: approve the plan without a question' },
+      { flags: '--list', description: 'list who approved what, until when, and whether it holds' },
+      { flags: '--json', description: 'with --list: as JSON' },
     ],
     load: () => import('./approve.ts'),
   },

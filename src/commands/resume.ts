@@ -4,6 +4,7 @@ import type { RunState } from '../journal/fold.ts';
 import { settleBake } from '../run/after/bake.ts';
 import { resume } from '../run/recover/resume.ts';
 import { watched } from '../run/notify/watch.ts';
+import { traced, type Taken } from '../run/spans.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { refuseUnheard } from './run.ts';
 import { isWatched, refuseEnded, refuseUnapproved } from './shared/approving.ts';
@@ -41,13 +42,16 @@ export async function run(
       const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
         const deadline = new Deadline(options, chosen.plan, stop);
         const reopened = await reopen(store, chosen.run, PHASES, around);
+        let tracing: Awaited<ReturnType<typeof traced>> | undefined;
         try {
           const { journal, drivers, state } = reopened;
-          const screen = watched(await screenFor(io, options.json === true), outbox, {
+          const shown = watched(await screenFor(io, options.json === true), outbox, {
             state,
             answered: options.yes === true,
             spell: repeatFlags(options),
           });
+          const screen = await traced(shown, takenFrom(state));
+          tracing = screen;
           const driven = {
             store,
             journal,
@@ -77,11 +81,17 @@ export async function run(
           if (reopened.drivers.stays)
             io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
           await reopened.end();
+          await tracing?.flush();
         }
       };
       return withSignals(io.err, work, { unattended: !(asks && io.interactive) });
     });
   });
+}
+
+function takenFrom({ plan, live, steps }: RunState): Taken {
+  const fence = plan.steps.find(({ kind }) => kind === 'fence');
+  return { plan, live, resumed: true, fencedAt: fence && steps[fence.id]?.startedAt };
 }
 
 /** The gate that going on would come to. */

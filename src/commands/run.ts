@@ -12,6 +12,7 @@ import { prepareRun, type PreparedRun } from '../run/new-run.ts';
 import type { Outbox } from '../run/notify/outbox.ts';
 import { watched } from '../run/notify/watch.ts';
 import { refusing } from '../run/refusing.ts';
+import { traced } from '../run/spans.ts';
 import { approvalFor, isWatched } from './shared/approving.ts';
 import { Deadline, tooShortOf, type TimeOptions } from './shared/deadline.ts';
 import { drive } from './shared/drive.ts';
@@ -105,7 +106,7 @@ async function runPrepared(
   { plan, drivers, deadline, approval: approve, resolve }: ReadyRun,
   { options, io, outbox, signal, stop }: Running,
 ): Promise<ExitCode> {
-  const screen = watched(await screenFor(io, options.json === true), outbox, {
+  const shown = watched(await screenFor(io, options.json === true), outbox, {
     answered: options.yes === true,
     spell: repeatFlags(options),
   });
@@ -113,6 +114,7 @@ async function runPrepared(
     await refuseStateInBlue(store, plan);
     const approval = await refusing(() => approve(store));
     const journal = await refusing(() => store.create(plan.run));
+    const screen = await traced(shown, { plan, live: 'blue', resumed: false });
     try {
       screen.start(plan);
       screen.event(
@@ -144,6 +146,7 @@ async function runPrepared(
       });
     } finally {
       await journal.close();
+      await screen.flush();
     }
   });
 }

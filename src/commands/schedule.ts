@@ -1,4 +1,5 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
+import { alone } from '../schedule/alone.ts';
 import { heldRun } from '../schedule/held.ts';
 import { leftRuns } from '../schedule/left.ts';
 import type { Places } from '../schedule/places.ts';
@@ -21,13 +22,22 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const around = await surroundingsOf(options);
+  return alone(around.stateFolder, () => work(given as readonly string[], options, io, around));
+}
+
+async function work(
+  given: readonly string[],
+  options: ScheduleOptions,
+  io: CommandIo,
+  around: Awaited<ReturnType<typeof surroundingsOf>>,
+): Promise<ExitCode> {
   const say = (line: string): void => io.err(`${new Date().toISOString()}  ${line}`);
-  const places: Places = { places: given as readonly string[], env: around.env, say };
+  const places: Places = { places: given, env: around.env, say };
   if (options.metricsHost !== undefined && options.metricsPort === undefined)
     throw new UsageError('--metrics-host is of no use without --metrics-port');
   const teller = new Teller(options, around, say);
   const metrics = await keepMetrics(options, places, say);
-  const work = async (signal: AbortSignal): Promise<ExitCode> => {
+  const watch = async (signal: AbortSignal): Promise<ExitCode> => {
     const scheduling: Scheduling = {
       ...places,
       stateFolder: around.stateFolder,
@@ -53,7 +63,7 @@ export async function run(
   };
   const means = 'a run in flight is put back, or settles its switch; then this ends';
   try {
-    return await withSignals(io.err, work, { unattended: true, means });
+    return await withSignals(io.err, watch, { unattended: true, means });
   } finally {
     await metrics.end();
     await delivered(io, teller);

@@ -2,12 +2,15 @@ import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
 import { loadPlaybook } from '../playbook/load.ts';
 import { standingText } from '../report/approval.ts';
 import { windowsText } from '../report/windows.ts';
-import { nextOpenings } from '../schedule/calendar.ts';
+import { leftOutOf, nextOpenings } from '../schedule/calendar.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { standingFor } from './shared/standing.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
 type WindowsOptions = Options<{ count?: string; json?: true }>;
+
+/** So far is told what is left out, where nothing else is. */
+const YEAR_MS = 366 * 24 * 3600 * 1000;
 
 /** When the windows of a playbook open next. */
 export async function run(
@@ -26,7 +29,8 @@ export async function run(
   const count = Number(options.count ?? 10);
   if (!Number.isInteger(count) || count < 1 || count > 1000)
     throw new UsageError(`--count ${options.count} is no whole number from 1 to 1000`);
-  const openings = nextOpenings(windows, Date.now(), count);
+  const now = Date.now();
+  const openings = nextOpenings(windows, now, count);
   if (options.json)
     io.out(
       JSON.stringify(
@@ -42,7 +46,8 @@ export async function run(
       ),
     );
   else {
-    io.out(windowsText(openings, new Intl.DateTimeFormat().resolvedOptions().timeZone));
+    const leftOut = leftOutOf(windows, now, openings.at(-1)?.opens ?? now + YEAR_MS);
+    io.out(windowsText(openings, leftOut, new Intl.DateTimeFormat().resolvedOptions().timeZone));
     if (playbook.approval !== 'none')
       io.out(`\n${standingText(playbook, await standingFor(playbook, options, around), undefined)}`);
   }

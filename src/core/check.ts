@@ -1,4 +1,5 @@
 import type { Catalog, Reader } from './catalog.ts';
+import type { Lag } from './live.ts';
 import type { Resolve } from './driver.ts';
 import type { Expectations } from './playbook.ts';
 
@@ -17,6 +18,13 @@ export interface Finding {
   readonly detail?: string;
 }
 
+/** How far the previous copy is behind. */
+export interface WayBackProbe {
+  lag(): Promise<Lag>;
+  /** Milliseconds that a change takes to arrive; undefined when it takes longer than the limit. */
+  beat(limit: number): Promise<number | undefined>;
+}
+
 /** What a check may look at. Both sides are closed to everybody else while the comparing checks run. */
 export interface CheckContext {
   readonly blue: Reader;
@@ -27,6 +35,8 @@ export interface CheckContext {
   /** Environment for child processes: the playbook's own plus `GREEN_URL`; secret. Blue is closed by then. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** The previous copy that follows green; only in the bake of a run that has one. */
+  readonly wayBack?: WayBackProbe | undefined;
   progress(done: number, total: number, note?: string): void;
 }
 

@@ -102,6 +102,14 @@ export interface Hook {
   readonly at: string;
 }
 
+/** Civil days, both included: `2026-12-24`. */
+export interface ExceptedDays {
+  readonly from: string;
+  readonly to: string;
+  /** What is on then, or what was written. */
+  readonly why: string;
+}
+
 /** When an unattended run may be made. */
 export interface MaintenanceWindow {
   /** Five fields, by the clock of the place. */
@@ -115,8 +123,8 @@ export interface MaintenanceWindow {
   readonly prepare: boolean;
   /** What becomes of a run for whose switch too little of the window is left. */
   readonly tooShort: Fallback;
-  /** Civil days on which it does not open, both included: `2026-12-24`. */
-  readonly except: readonly { readonly from: string; readonly to: string }[];
+  /** Days on which it does not open, by the clock of the place. */
+  readonly except: readonly ExceptedDays[];
 }
 
 /** How often a step that failed for a passing reason is tried again. */

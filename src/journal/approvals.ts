@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Approval } from '../core/approval.ts';
@@ -62,6 +62,17 @@ export class ApprovalFolder {
       throw unreadable(where, cause);
     });
     return text === undefined ? undefined : asApproval(text, where);
+  }
+
+  async names(): Promise<string[]> {
+    const files = await readdir(this.#folder).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+      throw error;
+    });
+    return files
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => file.slice(0, -'.json'.length))
+      .toSorted();
   }
 
   /** Says whether there was one. */

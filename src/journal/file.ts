@@ -123,6 +123,10 @@ export class FileJournalStore implements JournalStore {
     return this.#approvals.get(name);
   }
 
+  approvals(): Promise<string[]> {
+    return this.#approvals.names();
+  }
+
   disapprove(name: string): Promise<boolean> {
     return this.#approvals.remove(name);
   }

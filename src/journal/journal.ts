@@ -66,6 +66,8 @@ export interface JournalStore {
   approve(approval: Approval): Promise<void>;
   /** The latest approval of a playbook, by its name. Throws RefusedError when it cannot be read. */
   approval(name: string): Promise<Approval | undefined>;
+  /** Names of the playbooks that have an approval, in order. */
+  approvals(): Promise<string[]>;
   /** Takes the approval of a playbook back; says whether there was one. */
   disapprove(name: string): Promise<boolean>;
   /** The database that the journals are in, and its server's `system_identifier`; undefined when they are in files. */

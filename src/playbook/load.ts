@@ -13,7 +13,12 @@ import { registries } from './schema.ts';
  * @throws PlaybookError with every mistake of the file, UsageError when it cannot be read; both exit with 2.
  */
 export async function loadPlaybook(file: string, env: Environment): Promise<Playbook> {
-  return parsePlaybook(await readLimited(file), { file, env, registries, readFixture });
+  const text = await readLimited(file);
+  // Few playbooks name calendars, and the library that reads them is large.
+  const readCalendar = /\bexcept\b/.test(text)
+    ? (await import('./calendar/read.ts')).readCalendar
+    : undefined;
+  return parsePlaybook(text, { file, env, registries, readFixture, readCalendar });
 }
 
 function readFixture(folder: string): unknown {

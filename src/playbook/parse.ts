@@ -16,8 +16,8 @@ import { Mistakes, type KeyPath, type Place } from '../core/text/mistakes.ts';
 import type { MapTree, Tree } from '../core/text/tree.ts';
 import { beginning } from '../core/text/validate.ts';
 import { validate } from './validate.ts';
-import { readWindows } from './keys/window.ts';
 import { readYaml } from '../core/text/yaml.ts';
+import { readWindows, type ReadCalendar } from './windows.ts';
 
 export interface ParseOptions {
   /** As the user wrote it: messages say it that way. Relative paths in the playbook start from its folder. */
@@ -26,6 +26,8 @@ export interface ParseOptions {
   readonly registries: Registries;
   /** Asked for the database of an embedded server's fixture; without it the name is `blue`. */
   readonly readFixture?: ReadFixture;
+  /** Without it a calendar in a window is a mistake. */
+  readonly readCalendar?: ReadCalendar | undefined;
 }
 
 /**
@@ -64,7 +66,7 @@ const BY_HAND = [
 /** Everything but the text's hash; undefined, or in parts wrong, when there are mistakes. */
 function readPlaybook(
   root: MapTree,
-  { file, registries, readFixture }: ParseOptions,
+  { file, registries, readFixture, readCalendar }: ParseOptions,
   reading: Reading,
 ): Omit<Playbook, 'sha256'> | undefined {
   const folder = dirname(file);
@@ -83,9 +85,15 @@ function readPlaybook(
   const gate = readGate(basics.gate, at(root, ['gate']), reading);
   const { connect, lock, statement, ...steps } = basics.limits;
   const bake = readBake(basics.bake, uses.bake);
-  const windows = readWindows(basics.window);
+  const windows = readWindows(basics.window, at(root, ['window']), {
+    folder,
+    readCalendar,
+    mistakes: reading.mistakes,
+  });
   const onFailure = basics['on-failure'];
   refuseHolding({ sync, windows, onFailure }, refuse);
+  if (sync.method === 'none' && bake?.checks.some(({ driver }) => driver === 'lag'))
+    refuse(['bake', 'checks'], 'lag asks the previous copy, which follows only with sync: logical');
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,

@@ -56,8 +56,9 @@ export function restage(
   playbook: Playbook,
   replaced: Replaced,
 ): { text: string; without: string[] } {
-  // Nothing real happens: nobody has to approve of it, and nobody is told.
-  const { hooks: _hooks, notify: _notify, approval: _approval, verify, migrate, bake, ...rest } = raw;
+  // Nothing real happens: nobody has to approve of it or waits for its time, and nobody is told.
+  const { hooks: _hooks, notify: _notify, approval: _approval, window: _window, ...others } = raw;
+  const { verify, migrate, bake, ...rest } = others;
   const { blue, green, targets } = replaced;
   const pathsOf = (name: string): readonly string[] => replaced.paths('checks', name);
   const kept = checksFor(entries(verify), playbook.verify, playbook, pathsOf);

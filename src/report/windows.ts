@@ -1,5 +1,5 @@
-import type { Opening } from '../schedule/calendar.ts';
-import { Zone } from '../schedule/zone.ts';
+import type { LeftOut, Opening } from '../schedule/calendar.ts';
+import { Zone } from '../util/zone.ts';
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 
@@ -13,9 +13,20 @@ function span(zone: Zone, { opens, closes }: Opening): string {
   return `${day(from)} ${clock(from)} to ${day(to) === day(from) ? '' : `${day(to)} `}${clock(to)}`;
 }
 
-/** Openings, a line each: by the clock of their place, and by another one. */
-export function windowsText(openings: readonly Opening[], here: string): string {
-  return openings.map((opening) => line(opening, here)).join('\n');
+/** Openings, a line each: by the clock of their place, and by another one; and what is left out between them. */
+export function windowsText(openings: readonly Opening[], leftOut: readonly LeftOut[], here: string): string {
+  return [
+    ...openings.map((opening) => ({ at: opening.opens, text: line(opening, here) })),
+    ...leftOut.map((opening) => ({ at: opening.opens, text: leftOutLine(opening) })),
+  ]
+    .toSorted((one, other) => one.at - other.at)
+    .map(({ text }) => text)
+    .join('\n');
+}
+
+function leftOutLine({ opens, zone: name, why }: LeftOut): string {
+  const civil = new Zone(name).civil(opens);
+  return `${day(civil)} ${clock(civil)} ${name}   does not open: ${why}`;
 }
 
 function line(opening: Opening, here: string): string {

@@ -1,6 +1,6 @@
 import type { Fallback, MaintenanceWindow } from '../core/playbook.ts';
 import { readPattern, type Pattern } from '../util/cron.ts';
-import { Zone } from './zone.ts';
+import { Zone } from '../util/zone.ts';
 
 /** One time at which a window is open. Instants are milliseconds since 1970. */
 export interface Opening {
@@ -75,8 +75,31 @@ function isDay({ months, days }: Pattern, civil: number): boolean {
 }
 
 /** Days are those on which a window opens, by the clock of its place. */
-const isExcepted = ({ except }: MaintenanceWindow, civil: number): boolean =>
-  except.some(({ from, to }) => isoDay(civil) >= from && isoDay(civil) <= to);
+function isExcepted(window: MaintenanceWindow, civil: number): boolean {
+  return exceptionOf(window, isoDay(civil)) !== undefined;
+}
+
+const exceptionOf = ({ except }: MaintenanceWindow, day: string) =>
+  except.find(({ from, to }) => day >= from && day <= to);
+
+/** A time at which a window does not open, and why. */
+export interface LeftOut extends Opening {
+  readonly why: string;
+}
+
+/** What the windows would have opened at between two instants, and do not, in order of time. */
+export function leftOutOf(windows: readonly MaintenanceWindow[], after: number, until: number): LeftOut[] {
+  const all = windows.flatMap((window) => {
+    const found: LeftOut[] = [];
+    for (const opening of openingsOf({ ...window, except: [] }, after)) {
+      if (opening.opens > until) break;
+      const exception = exceptionOf(window, opening.key.slice(0, 10));
+      if (exception) found.push({ ...opening, why: exception.why });
+    }
+    return found;
+  });
+  return all.toSorted((one, other) => one.opens - other.opens);
+}
 
 /** Openings of several windows, in order of time; the first `count` that close after an instant. */
 export function nextOpenings(windows: readonly MaintenanceWindow[], after: number, count: number): Opening[] {

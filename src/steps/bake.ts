@@ -42,6 +42,9 @@ const signalOf = ({ signal }: StepContext): AbortSignal =>
 /** A look that takes longer has found something. */
 const LOOK_MS = 60_000;
 
+/** After the switch the previous copy follows. */
+const BACK = { from: 'green', to: 'blue' } as const;
+
 const EMPTY: Catalog = { tables: [], objects: [] };
 
 /** What one check found; several of one sort are told apart by their numbers. */
@@ -65,6 +68,10 @@ async function round(context: StepContext): Promise<Looked[]> {
       expect: plan.expect,
       env: { ...context.env, GREEN_URL: await database.url('green') },
       signal: context.signal,
+      wayBack: plan.live && {
+        lag: () => database.live.lag(BACK),
+        beat: (limit) => database.live.beat(BACK, limit),
+      },
       progress: () => undefined,
     };
     for (const [index, { name, check }] of context.bake.entries()) {
@@ -100,7 +107,7 @@ const warning = (message: string): Finding => ({ check: 'way back', severity: 'w
 async function wayBack({ database, plan }: StepContext): Promise<Finding[]> {
   if (!plan.live) return [];
   try {
-    const { running, error } = await database.live.lag({ from: 'green', to: 'blue' });
+    const { running, error } = await database.live.lag(BACK);
     if (error !== undefined) return [warning(`the previous copy does not follow: ${error}`)];
     return running ? [] : [warning('nobody applies to the previous copy what is written')];
   } catch (error) {

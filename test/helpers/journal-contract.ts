@@ -208,13 +208,16 @@ export function journalContract(subject: Subject): void {
     const { store, other } = await subject.open();
     t.is(await store.approval('shop'), undefined);
     t.false(await store.disapprove('shop'));
+    t.deepEqual(await store.approvals(), []);
     await store.approve(approval('shop', 'first'));
     await other.approve(approval('..', 'dots'));
     t.deepEqual(await other.approval('shop'), approval('shop', 'first'));
     await other.approve({ ...approval('shop', 'second'), signature: 'ab' });
     t.deepEqual(await store.approval('shop'), { ...approval('shop', 'second'), signature: 'ab' });
     t.deepEqual(await store.approval('..'), approval('..', 'dots'));
+    t.deepEqual(await store.approvals(), ['..', 'shop']);
     t.true(await store.disapprove('shop'));
+    t.deepEqual(await other.approvals(), ['..']);
     t.is(await other.approval('shop'), undefined);
     t.false(await other.disapprove('shop'));
     // Approvals are no runs.

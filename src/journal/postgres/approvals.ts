@@ -25,6 +25,14 @@ export async function readApproval(
   return row && asApproval(row.body, where);
 }
 
+export async function approvalNames(connection: Connection): Promise<string[]> {
+  if (!(await hasApprovals(connection))) return [];
+  const rows = await connection.query<{ name: string }>(
+    'select name from cutover.approvals order by name collate "C"',
+  );
+  return rows.map(({ name }) => name);
+}
+
 /** Says whether there was one. */
 export async function removeApproval(connection: Connection, name: string): Promise<boolean> {
   if (!(await hasApprovals(connection))) return false;

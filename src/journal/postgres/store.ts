@@ -9,7 +9,7 @@ import { databaseOf } from '../../util/url.ts';
 import type { Journal, JournalStore, Request, RequestBody } from '../journal.ts';
 import { asRequest, newRequest } from '../requests.ts';
 import { PostgresJournal, readEvents } from './journal.ts';
-import { putApproval, readApproval, removeApproval } from './approvals.ts';
+import { approvalNames, putApproval, readApproval, removeApproval } from './approvals.ts';
 import { removeRun } from './remove.ts';
 import { hasSchema, migrateSchema } from './schema.ts';
 import { writerOf } from './writer-lock.ts';
@@ -120,6 +120,10 @@ export class PostgresJournalStore implements JournalStore {
 
   async approval(name: string): Promise<Approval | undefined> {
     return readApproval(await this.#kept.get(), name, this.place);
+  }
+
+  async approvals(): Promise<string[]> {
+    return approvalNames(await this.#kept.get());
   }
 
   async disapprove(name: string): Promise<boolean> {

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { MaintenanceWindow } from '../../core/playbook.ts';
 import { patternMistake } from '../../util/cron.ts';
 import { duration } from '../../util/options.ts';
 
@@ -16,6 +15,9 @@ function isDates(text: string): boolean {
   const [, from, to = from] = DATES.exec(text) ?? [];
   return from !== undefined && to !== undefined && isDate(from) && isDate(to) && from <= to;
 }
+
+/** The name of an iCalendar file. */
+export const isCalendar = (text: string): boolean => /^[^~].*\.ics$/i.test(text);
 
 function isZone(name: string): boolean {
   try {
@@ -62,10 +64,15 @@ const one = () =>
         ),
       except: z
         .array(
-          z.string().refine(isDates, { error: 'write a day, 2026-12-24, or days, 2026-12-20..2027-01-06' }),
+          z.string().refine((text) => isDates(text) || isCalendar(text), {
+            error:
+              'write a day, 2026-12-24, or days, 2026-12-20..2027-01-06, or a calendar beside the playbook, holidays.ics',
+          }),
         )
         .prefault([])
-        .describe('Days on which it does not open: 2026-12-24, or 2026-12-20..2027-01-06.'),
+        .describe(
+          'Days on which it does not open: 2026-12-24, or 2026-12-20..2027-01-06, or those of a calendar file, holidays.ics.',
+        ),
     })
     .refine(({ duration: open, 'latest-start': latest }) => latest === undefined || latest <= open, {
       error: 'latest-start is later than the window closes',
@@ -77,19 +84,3 @@ export const windows = () =>
     .union([one(), z.array(one()).min(1)])
     .optional()
     .describe('When cutover schedule may make the run; one window, or a list of them.');
-
-export const readWindows = (given: z.output<ReturnType<typeof windows>>): MaintenanceWindow[] =>
-  (given === undefined ? [] : [given].flat()).map(
-    ({ cron, timezone, duration: open, except, only, ...rest }) => ({
-      cron,
-      timezone,
-      duration: open,
-      latestStart: rest['latest-start'],
-      prepare: only === 'prepare',
-      tooShort: rest['too-short'],
-      except: except.map((dates) => {
-        const [from = '', to = from] = dates.split('..');
-        return { from, to };
-      }),
-    }),
-  );
