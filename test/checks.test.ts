@@ -223,6 +223,16 @@ test.serial('schema: whatever goes or changes must be named', (t) =>
   }),
 );
 
+test.serial('schema: default privileges of no schema can be missing, and be expected to', (t) =>
+  inPair(0, async (pair) => {
+    await pair.blue.query('alter default privileges grant select on tables to public');
+    const [found] = failures(await openCheck('schema').run(await pair.context()));
+    t.regex(said([found!]), /postgres\.""\.r/);
+    const expected = await openCheck('schema').run(await pair.context({ dropped: ['postgres."".r'] }));
+    t.deepEqual(failures(expected), [], said(expected));
+  }),
+);
+
 test.serial('schema: a dropped column takes its index and constraints along, and nothing else', (t) =>
   inPair(0, async (pair) => {
     await pair.green.query('alter table shops drop column plan');

@@ -1,6 +1,9 @@
 import test from 'ava';
 import { workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { openCheck } from './helpers/check-contract.ts';
+import type { CheckContext } from '../src/core/check.ts';
+import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 
 const TABLES = 5000;
 let server: TestServer;
@@ -9,6 +12,35 @@ test.before(async () => {
   server = await testServer(18, { max_locks_per_transaction: '2000' });
 });
 test.after.always(() => server?.stop());
+
+/** A reader of which it is counted what it sends. */
+async function counting(name: string) {
+  const client = await server.connect(name);
+  await prepareReaderSession(client);
+  const read = client.query.bind(client);
+  const counted = { sent: 0, reader: createReader([client]) };
+  client.query = ((...given: Parameters<typeof read>) => {
+    counted.sent += 1;
+    return read(...given);
+  }) as typeof client.query;
+  return counted;
+}
+
+/** Compares the schemas of two databases; gives what was sent to the servers for it. */
+async function statementsFor(blue: string, green: string): Promise<{ sent: number; found: string }> {
+  const [one, other] = [await counting(blue), await counting(green)];
+  const context: CheckContext = {
+    blue: one.reader,
+    green: other.reader,
+    catalogs: { blue: await one.reader.catalog(), green: await other.reader.catalog() },
+    expect: { renamed: {}, dropped: [], changed: [] },
+    env: {},
+    signal: new AbortController().signal,
+    progress: () => undefined,
+  };
+  const findings = await openCheck('schema').run(context);
+  return { sent: one.sent + other.sent, found: findings.map(({ message }) => message).join('\n') };
+}
 
 test('one row in the last of 5,000 tables is found and named, and one definition among all of theirs', async (t) => {
   const work = await workplace(t);
@@ -27,6 +59,18 @@ test('one row in the last of 5,000 tables is found and named, and one definition
   const both = ['${BLUE}', '${GREEN}'];
   const same = await work.cutover(['compare', ...both, '--quiet'], env);
   t.is(same.code, 0, same.out + same.err);
+  // As many statements as for two tables.
+  const small = await server.database('few');
+  await server.sql(
+    'create table one (id int primary key); create table other (id int references one)',
+    small,
+  );
+  const few = await statementsFor(small, small);
+  const many = await statementsFor(blue, green);
+  t.regex(few.found, /^all \d+ objects/);
+  t.regex(many.found, /^all \d\d,\d\d\d objects/);
+  t.is(many.sent, few.sent);
+  t.true(few.sent < 100, `${few.sent} statements`);
   t.regex(same.out, /10,000 rows in 5,000 tables \(15,000 columns\)/);
   await server.sql(
     `update t04999 set name = 'other' where id = 2; alter table t02500 alter name drop not null`,

@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { UsageError, type ExitCode } from '../core/errors.ts';
 import type { Check } from '../core/check.ts';
-import { compare } from '../run/compare.ts';
+import { withBackup, type Restored } from '../rehearse/backup/backup.ts';
+import { compare, type Compared, type Comparing } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { jobsOf, listOf } from './shared/lists.ts';
@@ -18,6 +20,7 @@ type CompareOptions = Options<
     ignoreColumns?: string;
     showValues?: true;
     sample?: string;
+    against?: string;
   }
 >;
 
@@ -25,35 +28,63 @@ const DEFAULT_CHECKS = 'schema,checksums,sequences';
 /** Of rows: the others look at everything. */
 const BY_TABLE = ['row-counts', 'checksums'];
 
-/** Compares two databases, whoever made them. */
+/** Compares two databases, whoever made them; the second one may be in a backup. */
 export async function run(
   [blue, green]: readonly (string | undefined)[],
   options: CompareOptions,
   io: CommandIo,
 ): Promise<ExitCode> {
+  const { against } = options;
+  if ((green === undefined) === (against === undefined))
+    throw new UsageError('two databases are compared, or one and a backup', {
+      hint: "write cutover compare '${BLUE_URL}' '${GREEN_URL}', or cutover compare '${URL}' --against FILE",
+    });
   const around = await surroundingsOf(options);
-  const urls = { blue: givenUrl(blue!, around.resolve), green: givenUrl(green!, around.resolve) };
+  const url = givenUrl(blue!, around.resolve);
+  const other = green === undefined ? undefined : givenUrl(green, around.resolve);
   const tables = options.tables === undefined ? undefined : listOf(options.tables);
   const names = listOf(options.checks ?? (tables ? 'checksums' : DEFAULT_CHECKS));
   const checks = names.map((name) => ({ name, check: openCheck(name, options, around) }));
+  const jobs = jobsOf(options.jobs);
+  const progress = progressLines(io, options);
   const started = performance.now();
   return withSignals(
     io.err,
     async (signal) => {
-      const compared = await compare({
-        urls,
-        checks,
-        tables,
-        expect: { renamed: {}, dropped: [], changed: [] },
-        env: {},
-        jobs: jobsOf(options.jobs),
-        signal,
-        progress: progressLines(io, options),
-      });
+      const compareWith = (to: string): Promise<Compared> => {
+        const urls: Comparing['urls'] = { blue: url, green: to };
+        const expect = { renamed: {}, dropped: [], changed: [] };
+        return compare({ urls, checks, tables, expect, env: {}, jobs, signal, progress });
+      };
+      const compared = await (other === undefined
+        ? withBackup(
+            {
+              path: resolve(against!),
+              blue: url,
+              tools: around.tools,
+              signal,
+              progress: (line) => void (options.quiet ?? io.err(line)),
+            },
+            (restored) => compareRestored(restored, compareWith),
+          )
+        : compareWith(other));
       return tellVerdict(compared, performance.now() - started, options, io);
     },
     { means: 'the reading ends; nothing was touched' },
   );
+}
+
+/** What the backup is stands before what was found in it. */
+async function compareRestored(
+  { url, blue, place, findings }: Restored,
+  compareWith: (to: string) => Promise<Compared>,
+): Promise<Compared> {
+  if (url === undefined) return { findings, places: { blue, green: place } };
+  const compared = await compareWith(url);
+  return {
+    findings: [...findings, ...compared.findings],
+    places: { blue: compared.places.blue, green: place },
+  };
 }
 
 function openCheck(name: string, options: CompareOptions, around: Surroundings): Check {

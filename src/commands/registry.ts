@@ -173,9 +173,13 @@ export const commands: readonly CommandSpec[] = [
     summary: 'Compare any two databases: schema, every row, sequences; changes nothing',
     arguments: [
       { name: '<blue>', description: 'connection string of the one that is right' },
-      { name: '<green>', description: 'connection string of the one that is held against it' },
+      { name: '[green]', description: 'connection string of the one that is held against it' },
     ],
     options: [
+      {
+        flags: '--against <backup>',
+        description: 'instead of a second one: what pg_dump has written, restored on a server of its own',
+      },
       quiet,
       json,
       junit,

@@ -19,13 +19,16 @@ export function quoteLiteral(text: string): string {
 }
 
 /** For people and playbooks: quotes only what PostgreSQL would not read back as it is. */
-export const displayPath = (path: readonly string[]): string =>
-  path.map((name) => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : quoteIdentifier(name))).join('.');
+export const displayPath = (path: readonly string[]): string => path.map(displayName).join('.');
+
+// Default privileges of no schema have an empty name among theirs.
+const displayName = (name: string): string =>
+  /^[a-z_][a-z0-9_$]*$/.test(name) ? name : name === '' ? '""' : quoteIdentifier(name);
 
 /** Reads `schema.table."Odd.Column"`; undefined when it is not a path. Unquoted names fold to lower case as in SQL. */
 export function parsePath(text: string): string[] | undefined {
   const parts: string[] = [];
-  const pattern = /\s*(?:"((?:[^"]|"")+)"|([^\s".]+))\s*(\.|$)/y;
+  const pattern = /\s*(?:"((?:[^"]|"")*)"|([^\s".]+))\s*(\.|$)/y;
   while (pattern.lastIndex < text.length) {
     const match = pattern.exec(text);
     if (!match) return undefined;

@@ -46,11 +46,12 @@ export async function startServer(
   folder: string,
   name: string,
   major: number | undefined,
+  settings: Readonly<Record<string, string>> = SETTINGS,
 ): Promise<StageServer> {
   const cluster = await startCluster({
     binaries: await binariesOf(major),
     home: join(folder, `${name}-server`),
-    settings: SETTINGS,
+    settings,
   });
   const end = async (): Promise<void> => {
     await cluster.stop();

@@ -46,6 +46,9 @@ const inArray =
   (value, nullable, seed) =>
     `hash_array_extended(array[${orElse(value, nullable, constant)}::${type}], ${seed})`;
 
+// Beyond ASCII its text is another one before 15: a number is the same everywhere.
+const CHAR = '"char"';
+
 /**
  * Types whose hash is quick and tells every two values apart. The rest goes by its text, and for good reason:
  * numeric's hash knows neither sign nor scale, float's returns the seed for 0, and enum's is made of object ids.
@@ -54,6 +57,8 @@ const links: Readonly<Record<string, Link>> = {
   smallint: int4,
   integer: int4,
   bigint: int8,
+  [CHAR]: (value, nullable, seed) => int4(`${value}::int4`, nullable, seed),
+  [`${CHAR}[]`]: (value, nullable, seed) => output(`${value}::int4[]`, nullable, seed),
   boolean: (value, nullable, seed) => int4(orElse(value, nullable, 'false'), false, seed),
   uuid: (value, nullable, seed) =>
     `uuid_hash_extended(${orElse(value, nullable, `'00000000-0000-0000-0000-000000000000'`)}, ${seed})`,
