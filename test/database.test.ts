@@ -387,6 +387,7 @@ test('names of 63 bytes fit, and longer ones are found before anything moves', a
   const facts = await blue.database.inspect();
   const found = lookAtFacts(facts, {
     names: { blue: name, green: `${name}_green`, previous: `${name}_previous` },
+    bake: [],
     renames: true,
     live: undefined,
     longTransactions: end,
@@ -977,6 +978,7 @@ test('a role that owns blue, may create databases and end sessions is all it tak
 
 const inputFor = (name: string) => ({
   names: { blue: name, green: `${name}_green`, previous: `${name}_previous` },
+  bake: [],
   renames: true,
   live: undefined,
   longTransactions: end,

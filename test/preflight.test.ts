@@ -31,6 +31,7 @@ async function factsOf(t: ExecutionContext, name: string, role?: string): Promis
 const inputFor = (name: string, more: Partial<PreflightInput['names']> = {}): PreflightInput => ({
   names: { blue: name, green: `${name}_green`, previous: `${name}_previous`, ...more },
   renames: true,
+  bake: [],
   live: undefined,
   longTransactions: { wait: 10_000, then: 'refuse' },
 });

@@ -12,6 +12,7 @@ import { plans } from './plans.ts';
 import { rowCounts } from './row-counts.ts';
 import { schema } from './schema.ts';
 import { sequences } from './sequences.ts';
+import { statements } from './statements.ts';
 import { sql } from './sql.ts';
 
 export const checks: Registry<CheckOpenContext, Check> = {
@@ -31,6 +32,7 @@ export const checks: Registry<CheckOpenContext, Check> = {
 export const bakeChecks: Registry<CheckOpenContext, Check> = {
   activity: mannered(activity),
   lag: mannered(lag),
+  statements: mannered(statements),
   sql: mannered(sql),
   command: mannered(command),
   http: mannered(http),

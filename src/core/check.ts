@@ -1,5 +1,6 @@
 import type { Catalog, Reader } from './catalog.ts';
-import type { Lag } from './live.ts';
+import type { Lag, StatementTimes } from './live.ts';
+import type { Side } from './side.ts';
 import type { Resolve } from './driver.ts';
 import type { Expectations } from './playbook.ts';
 
@@ -23,6 +24,8 @@ export interface WayBackProbe {
   lag(): Promise<Lag>;
   /** Milliseconds that a change takes to arrive; undefined when it takes longer than the limit. */
   beat(limit: number): Promise<number | undefined>;
+  /** By their texts, as pg_stat_statements keeps them; undefined where it is not at hand. */
+  statements(side: Side): Promise<StatementTimes | undefined>;
 }
 
 /** What a check may look at. Both sides are closed to everybody else while the comparing checks run. */

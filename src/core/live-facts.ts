@@ -8,6 +8,8 @@ export interface ServerFacts {
   readonly identifier: string;
   readonly inRecovery: boolean;
   readonly walLevel: string;
+  /** pg_stat_statements is loaded. */
+  readonly statements: boolean;
   readonly freeSlots: number;
   readonly freeSenders: number;
   readonly freeWorkers: number;

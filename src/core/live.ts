@@ -39,6 +39,12 @@ export interface Lag {
   readonly failed?: number;
 }
 
+/** What statements took so far, by their texts with `$1` in place of values. */
+export type StatementTimes = ReadonlyMap<
+  string,
+  { readonly calls: number; /** All together. */ readonly ms: number }
+>;
+
 /** Both sides as they were at one and the same moment. */
 export interface SamePoint {
   readonly blue: Reader;
@@ -102,6 +108,8 @@ export interface Live {
   lag(way: Way): Promise<Lag>;
   /** Milliseconds that a change takes to arrive; undefined when it takes longer than the limit. */
   beat(way: Way, limit: number): Promise<number | undefined>;
+  /** Of one side's database alone; undefined where pg_stat_statements is not installed there, or not loaded. */
+  statements(side: Side): Promise<StatementTimes | undefined>;
   /** Another one when the schema was changed. */
   fingerprint(side: Side): Promise<string>;
   /** Who changed the schema since `follow`, a line each; only of blue, and until ownership has moved. */

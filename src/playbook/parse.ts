@@ -92,8 +92,9 @@ function readPlaybook(
   });
   const onFailure = basics['on-failure'];
   refuseHolding({ sync, windows, onFailure }, refuse);
-  if (sync.method === 'none' && bake?.checks.some(({ driver }) => driver === 'lag'))
-    refuse(['bake', 'checks'], 'lag asks the previous copy, which follows only with sync: logical');
+  for (const name of ['lag', 'statements'])
+    if (sync.method === 'none' && bake?.checks.some(({ driver }) => driver === name))
+      refuse(['bake', 'checks'], `${name} asks the previous copy, which follows only with sync: logical`);
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,

@@ -114,6 +114,9 @@ function checksFor(
   });
 }
 
+/** Clients of the stage are none of the application's: what they do says nothing about it. */
+const OF_CLIENTS = ['activity', 'statements'];
+
 /** How long a bake is on the stage: nobody waits for hours in a rehearsal. */
 const BAKE = { for: '2s', every: '500ms' };
 
@@ -124,17 +127,17 @@ function bakeFor(
   pathsOf: (driver: string) => readonly string[],
 ): Raw | undefined {
   const checks = checksFor(entries(written?.['checks']), playbook.bake?.checks ?? [], playbook, pathsOf);
-  // Clients of the stage are none of the application's: what they do says nothing about it.
-  const kept = checks?.filter((entry) => !Object.hasOwn(entry as Raw, 'activity'));
+  const kept = checks?.filter((entry) => !OF_CLIENTS.some((name) => Object.hasOwn(entry as Raw, name)));
   return kept && kept.length > 0 ? { ...written, ...BAKE, checks: kept } : undefined;
 }
 
 const bakeWords = (bake: Playbook['bake'], baked: boolean): string[] => {
   if (!bake) return [];
-  const activity = bake.checks.some(({ driver }) => driver === 'activity') ? ['the check activity'] : [];
   const length = formatDuration(bake.for);
   return [
-    ...activity,
+    ...OF_CLIENTS.flatMap((name) =>
+      bake.checks.some(({ driver }) => driver === name) ? [`the check ${name}`] : [],
+    ),
     baked ? `the length of the bake: ${BAKE.for} instead of ${length}` : `the bake of ${length}`,
   ];
 };

@@ -106,7 +106,11 @@ const findingsOf = (
   playbook: Playbook,
   plan: Pick<Plan, 'names' | 'renames' | 'live'>,
 ): Finding[] => [
-  ...lookAtFacts(facts, { ...plan, longTransactions: playbook.switch.longTransactions }),
+  ...lookAtFacts(facts, {
+    ...plan,
+    longTransactions: playbook.switch.longTransactions,
+    bake: playbook.bake?.checks ?? [],
+  }),
   ...lookAtChecks(playbook.verify),
 ];
 

@@ -71,6 +71,7 @@ async function round(context: StepContext): Promise<Looked[]> {
       wayBack: plan.live && {
         lag: () => database.live.lag(BACK),
         beat: (limit) => database.live.beat(BACK, limit),
+        statements: (side) => database.live.statements(side),
       },
       progress: () => undefined,
     };

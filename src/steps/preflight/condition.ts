@@ -3,7 +3,7 @@ import type { Facts } from '../../core/facts.ts';
 import type { Plan } from '../../core/plan.ts';
 
 /** What the conditions know of the plan. */
-export type PreflightInput = Pick<Plan, 'names' | 'renames' | 'longTransactions' | 'live'>;
+export type PreflightInput = Pick<Plan, 'names' | 'renames' | 'longTransactions' | 'live' | 'bake'>;
 
 /** Looks at the facts and finds what stops or concerns a run. Pure. */
 export type Condition = (facts: Facts, plan: PreflightInput) => Finding[];

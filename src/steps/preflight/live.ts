@@ -1,7 +1,7 @@
 import type { Finding } from '../../core/check.ts';
 import type { Facts } from '../../core/facts.ts';
 import type { LiveFacts, ServerFacts } from '../../core/live-facts.ts';
-import type { LivePlan } from '../../core/plan.ts';
+import type { LivePlan, Plan } from '../../core/plan.ts';
 import { formatDuration, plural } from '../../util/units.ts';
 import { tables } from './live-tables.ts';
 import { finding, type Condition } from './condition.ts';
@@ -19,6 +19,7 @@ export const live: Condition = (facts, plan) =>
         ...held(plan.live),
         ...tools(facts.live, plan.live),
         ...objects(facts),
+        ...statements(facts.live, plan.bake),
       ]
     : [];
 
@@ -167,6 +168,19 @@ function tools({ tools, servers }: LiveFacts, { clone }: LivePlan): Finding[] {
       ),
     ];
   });
+}
+
+/** A bake that cannot ask what it is to ask would lead back from a green that is well. */
+function statements({ servers, extensions }: LiveFacts, bake: Plan['bake']): Finding[] {
+  if (!bake.some(({ driver }) => driver === 'statements')) return [];
+  const hint = 'install it; or leave the check statements out of the bake';
+  const loaded = (['blue', 'green'] as const).flatMap((side) =>
+    servers[side].statements ? [] : [`pg_stat_statements is not loaded on ${side}'s server`],
+  );
+  const made = extensions.includes('pg_stat_statements')
+    ? []
+    : ['the extension pg_stat_statements is not in blue'];
+  return [...new Set([...loaded, ...made])].map((problem) => finding('bake', 'failure', problem, { hint }));
 }
 
 /** A template clone holds clients for as long as it takes. */

@@ -15,6 +15,7 @@ const SERVER = `
 select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
   (select system_identifier::text from pg_control_system()) as identifier,
   current_setting('wal_level') as "walLevel", pg_is_in_recovery() as "inRecovery",
+  current_setting('shared_preload_libraries') ~ '\\ypg_stat_statements\\y' as statements,
   current_setting('max_replication_slots')::int - (select count(*) from pg_replication_slots)::int as "freeSlots",
   current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication)::int as "freeSenders",
   least(current_setting('max_logical_replication_workers')::int, current_setting('max_worker_processes')::int)

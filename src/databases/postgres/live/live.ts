@@ -1,13 +1,23 @@
 import type { ClonePlan } from '../../../core/clone.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { StepError } from '../../../core/errors.ts';
-import type { FollowPlan, Lag, Live, Passage, SamePoint, Way, WayBack } from '../../../core/live.ts';
+import type {
+  FollowPlan,
+  Lag,
+  Live,
+  Passage,
+  SamePoint,
+  StatementTimes,
+  Way,
+  WayBack,
+} from '../../../core/live.ts';
 import type { LiveFacts } from '../../../core/live-facts.ts';
 import type { LongTransactions, Sync } from '../../../core/playbook.ts';
 import type { Side } from '../../../core/side.ts';
 import { quoteIdentifier, quotePath } from '../../../util/sql.ts';
 import { catalogFingerprint } from '../catalog/catalog.ts';
 import { copyByDump } from '../copy/dump.ts';
+import { statementTimes } from '../reading/heaviest.ts';
 import { createReader, prepareReaderSession } from '../reading/reader.ts';
 import type { Sides } from '../sides.ts';
 import { readDdl, watchDdl } from './objects/ddl.ts';
@@ -150,6 +160,11 @@ export class Following extends Turning implements Live {
     const lsn = await mark(await this.sides.hand(way.from), way.from);
     const there = await arrived(to, subscription, lsn, started + limit);
     return there === undefined ? undefined : performance.now() - started;
+  }
+
+  async statements(side: Side): Promise<StatementTimes | undefined> {
+    const hand = await this.sides.hand(side);
+    return statementTimes((sql) => hand.query(sql));
   }
 
   async fingerprint(side: Side): Promise<string> {
