@@ -88,7 +88,7 @@ test(title('prepared in one window and switched in another, while clients write'
   t.is(await clock.look(), undefined, 'a window is used once');
   clock.now += 4 * HOUR_MS;
   t.is(await clock.look(), undefined, 'another one for preparing has nothing to do');
-  t.regex(clock.said.join('\n'), /is prepared already, and waits for its switch/);
+  t.regex(clock.said.join('\n'), /waits already for a window that is for the switch/);
   clock.now += 44 * HOUR_MS;
   const second = await clock.look();
   t.deepEqual(second?.words.slice(0, 1), ['resume']);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fold } from '../src/journal/fold.ts';
 import { eventsOf, type Workplace } from './helpers/cli.ts';
 import { liveSuite } from './helpers/live-suite.ts';
+import { appears } from './helpers/until.ts';
 
 const { test, title, server, scene, leftovers } = liveSuite();
 
@@ -156,4 +157,40 @@ test(title('a pause budget that runs out for good holds the run, with nobody hel
   t.is(aborted.code, 0, aborted.err);
   t.deepEqual(await leftovers(blue.name), []);
   t.deepEqual(await server().sql(`select datname from pg_database where datname = '${green.name}'`), []);
+});
+
+test(title('whoever stops a run in the middle of its verification gets everything back'), async (t) => {
+  const { work, env, blue } = await scene(t, {
+    head: [
+      'sync: logical',
+      'verify: [command: { run: "touch verifying; sleep 60", timeout: 5m }]',
+      'on-failure: { verify: hold, switch: hold }',
+    ].join('\n'),
+  });
+  const { child, done } = work.start(['run', 'playbook.yml'], env);
+  await appears(join(work.folder, 'verifying'));
+  child.kill('SIGTERM');
+  const { code, err } = await done;
+  t.is(code, 143, err);
+  t.is(await phaseOf(work), 'unwound');
+  t.deepEqual(await leftovers(blue.name), []);
+});
+
+test(title('a person who has answered the gate is asked again, and nobody else answers'), async (t) => {
+  const { work, env, blue } = await scene(t, {
+    head: 'sync: logical\napproval: required\non-failure: { switch: hold }',
+    gate: '{ timeout: 2m }',
+    lines: '  pause-budget: 1ms\n  pause-retries: { limit: 0, wait: 100ms }\n',
+  });
+  const approved = await work.cutover(['approve', 'playbook.yml', '--yes'], env);
+  t.is(approved.code, 0, approved.err);
+  const ran = await work.cutover(['run', 'playbook.yml', '--yes'], env);
+  t.is(ran.code, 8, ran.err);
+  const taken = await work.cutover(['reject', 'playbook.yml'], env);
+  t.is(taken.code, 0, taken.err);
+  const again = await work.cutover(['resume', '--yes'], env);
+  t.is(again.code, 3, again.err);
+  t.regex(again.err, /was taken back, or another took its place/);
+  t.is((await work.cutover(['abort'], env)).code, 0);
+  t.deepEqual(await leftovers(blue.name), []);
 });

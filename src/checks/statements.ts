@@ -56,7 +56,7 @@ function since(before: StatementTimes, now: StatementTimes): StatementTimes {
     [...now].map(([sql, { calls, ms }]) => {
       const { calls: done, ms: took } = before.get(sql) ?? { calls: 0, ms: 0 };
       // Statistics that were reset begin anew.
-      return [sql, calls < done ? { calls, ms } : { calls: calls - done, ms: ms - took }];
+      return [sql, calls < done || ms < took ? { calls, ms } : { calls: calls - done, ms: ms - took }];
     }),
   );
 }

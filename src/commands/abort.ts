@@ -55,7 +55,8 @@ async function askToUnwind(
   };
   const means = 'the request is taken back, unless it was heard already';
   const { state, abandoned } = await withSignals(io.err, ask, { means });
-  if (abandoned) return undefined;
+  // It was on its way to be held when it heard of it: there is somebody here who can put it back.
+  if (abandoned || state.phase === 'held') return undefined;
   io.err(`\n${runText(state, nextFor(state), io.errStyle)}`);
   return state.phase === 'stuck' ? EXIT.stuck : EXIT.done;
 }

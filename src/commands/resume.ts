@@ -35,15 +35,16 @@ export async function run(
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
     const isWatchedHere = isWatched(gate, io, options.yes);
     if (gate) refuseUnapproved(chosen.plan, chosen.approval, isWatchedHere);
-    refuseEnded(chosen, isWatchedHere);
+    if (!isWatchedHere) await refuseEnded(store, chosen);
     const around = await surroundingsOf(options);
     const told = toldOf(chosen.plan);
     return notifying(io, around, told, async (outbox) => {
       const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
-        const deadline = new Deadline(options, chosen.plan, stop);
         const reopened = await reopen(store, chosen.run, PHASES, around);
+        let deadline: Deadline | undefined;
         let tracing: Awaited<ReturnType<typeof traced>> | undefined;
         try {
+          deadline = new Deadline(options, chosen.plan, stop);
           const { journal, drivers, state } = reopened;
           const shown = watched(await screenFor(io, options.json === true), outbox, {
             state,
@@ -69,7 +70,7 @@ export async function run(
               ...executionOf(reopened, screen, signal, ask, guardOf(options, chosen.run)),
               tooShort: tooShortOf(options, chosen.plan),
             };
-            deadline.watch(execution);
+            deadline?.watch(execution);
             return settleBake(
               execution,
               await resume(reopened, execution, io.operator, options.window),
@@ -77,7 +78,7 @@ export async function run(
             );
           });
         } finally {
-          deadline.end();
+          deadline?.end();
           if (reopened.drivers.stays)
             io.err(`The embedded server goes on running: ${reopened.drivers.stays}`);
           await reopened.end();
@@ -94,10 +95,10 @@ function takenFrom({ plan, live, steps }: RunState): Taken {
   return { plan, live, resumed: true, fencedAt: fence && steps[fence.id]?.startedAt };
 }
 
-/** The gate that going on would come to. */
-function openGate({ plan, phase, steps }: RunState): GateLimit | undefined {
+/** The gate that going on would come to: a run that follows verifies anew, and asks anew. */
+function openGate({ plan, phase, live, steps }: RunState): GateLimit | undefined {
   const gate = plan.steps.find(({ kind }) => kind === 'gate');
-  if (!gate || (phase !== 'running' && phase !== 'held') || steps[gate.id]!.phase === 'done')
-    return undefined;
+  if (!gate || (phase !== 'running' && phase !== 'held')) return undefined;
+  if (steps[gate.id]!.phase === 'done' && (!plan.live || live === 'green')) return undefined;
   return gate.input as GateLimit;
 }

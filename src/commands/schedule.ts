@@ -22,17 +22,8 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   const around = await surroundingsOf(options);
-  return alone(around.stateFolder, () => work(given as readonly string[], options, io, around));
-}
-
-async function work(
-  given: readonly string[],
-  options: ScheduleOptions,
-  io: CommandIo,
-  around: Awaited<ReturnType<typeof surroundingsOf>>,
-): Promise<ExitCode> {
   const say = (line: string): void => io.err(`${new Date().toISOString()}  ${line}`);
-  const places: Places = { places: given, env: around.env, say };
+  const places: Places = { places: given as readonly string[], env: around.env, say };
   if (options.metricsHost !== undefined && options.metricsPort === undefined)
     throw new UsageError('--metrics-host is of no use without --metrics-port');
   const teller = new Teller(options, around, say);
@@ -63,7 +54,7 @@ async function work(
   };
   const means = 'a run in flight is put back, or settles its switch; then this ends';
   try {
-    return await withSignals(io.err, watch, { unattended: true, means });
+    return await alone(around.stateFolder, () => withSignals(io.err, watch, { unattended: true, means }));
   } finally {
     await metrics.end();
     await delivered(io, teller);

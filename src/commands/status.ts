@@ -42,7 +42,7 @@ export async function run(
           nextFor(state),
           io.outStyle,
           atWork(state, writer),
-          meter && meterText(meter, io.outStyle),
+          meter && meterText(meter, io.outStyle, state.phase === 'held'),
         ),
       );
     return EXIT.done;

@@ -102,9 +102,9 @@ export interface Live {
 
   /**
    * `to` follows `from`, and is fenced against everybody else. It begins at `point` or, without one, where changes are
-   * kept from. Repeatable.
+   * kept from. Repeatable; says whether it begins now.
    */
-  follow(way: Way, plan: FollowPlan, point?: string): Promise<void>;
+  follow(way: Way, plan: FollowPlan, point?: string): Promise<boolean>;
   lag(way: Way): Promise<Lag>;
   /** Milliseconds that a change takes to arrive; undefined when it takes longer than the limit. */
   beat(way: Way, limit: number): Promise<number | undefined>;

@@ -4,8 +4,9 @@ import type { Style } from '../util/style.ts';
 import { formatBytes } from '../util/units.ts';
 
 /** Whether one can still go back, or how a copy follows, in a few lines. */
-export function meterText(meter: Meter, style: Style): string {
-  if ('unknown' in meter) return style.yellow(`not known: ${meter.unknown}`);
+export function meterText(meter: Meter, style: Style, isHeld = false): string {
+  if ('unknown' in meter)
+    return style.yellow(`${isHeld ? 'how green follows' : 'way back'}: not known, ${meter.unknown}`);
   if ('following' in meter) return followingText(meter.following, style);
   const { lag, spoilers, columns } = meter;
   const behind = `${formatBytes(lag.bytes)} behind`;

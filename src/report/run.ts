@@ -1,4 +1,5 @@
 import type { RunState, StepState } from '../journal/fold.ts';
+import { followerWords } from '../run/followers.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
 import { formatDuration } from '../util/units.ts';
@@ -72,12 +73,13 @@ const WHY = {
   failure: 'because a step failed',
 } as const;
 
-function heldText({ held, plan }: RunState): string[] {
+function heldText(state: RunState): string[] {
+  const { held, plan } = state;
   if (!held) return [];
   const { blue, green } = plan.names;
   return [
     `held since ${time(held.at)}, ${WHY[held.reason]}`,
-    `clients go on writing to ${blue}, and ${green} follows; ${blue} keeps in its WAL whatever ${green} has not yet applied`,
+    `clients go on writing to ${blue}, and ${followerWords(state)}; ${blue} keeps in its WAL whatever ${green} has not yet applied`,
   ];
 }
 

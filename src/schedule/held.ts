@@ -1,7 +1,7 @@
 import type { HeldFor } from '../core/event.ts';
 import type { Playbook } from '../core/playbook.ts';
-import { fold } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
+import { stateOf } from './left.ts';
 import type { Opening } from './calendar.ts';
 
 /** A run that stands still before its switch, and whose copy follows meanwhile. */
@@ -15,11 +15,9 @@ export interface Held {
 /** The latest run of a playbook that is held; a journal that is damaged says nothing of one. */
 export async function heldRun(store: JournalStore, name: string): Promise<Held | undefined> {
   for (const run of (await store.list()).toReversed()) {
-    const events = await store.read(run).catch(() => []);
-    if (events.length === 0) continue;
-    const { plan, phase, held } = fold(events);
-    if (plan.name === name && phase === 'held' && held)
-      return { run, reason: held.reason, sha256: plan.playbook.sha256 };
+    const state = await stateOf(store, run);
+    if (state?.plan.name === name && state.phase === 'held' && state.held)
+      return { run, reason: state.held.reason, sha256: state.plan.playbook.sha256 };
   }
   return undefined;
 }

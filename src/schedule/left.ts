@@ -23,7 +23,8 @@ export async function leftRuns(store: JournalStore, names: ReadonlySet<string>):
   return left;
 }
 
-async function stateOf(store: JournalStore, run: string): Promise<RunState | undefined> {
+/** What the journal says of a run; undefined when it is empty or damaged. */
+export async function stateOf(store: JournalStore, run: string): Promise<RunState | undefined> {
   try {
     const events = await store.read(run);
     return events.length === 0 ? undefined : fold(events);

@@ -154,7 +154,7 @@ async function make(scheduling: Scheduling, due: Due): Promise<number | null> {
   const turn = held && turnOf(held, playbook, opening);
   if (held && turn !== 'resume') {
     if (turn === 'wait')
-      say(`${playbook.name}: run ${held.run} is prepared already, and waits for its switch`);
+      say(`${playbook.name}: run ${held.run} waits already for a window that is for the switch`);
     const exit = turn === 'wait' ? EXIT.done : EXIT.held;
     if (typeof turn === 'object') {
       say(`${playbook.name}: nothing is begun: ${turn.obstacle}`);

@@ -21,9 +21,9 @@ export const sync: Step = {
   async run(context) {
     const way: Way = { from: 'blue', to: 'green' };
     const { point } = context.outputOf('clone') as LiveCopyOutput;
-    await context.database.live.follow(way, livePlan(context).follow, point);
-    // It is as old as the copy: whatever failed has failed since.
-    const ms = await catchUp(context, way, 0);
+    const begins = await context.database.live.follow(way, livePlan(context).follow, point);
+    // Whatever failed has failed since; of one that is older, as in a run that was held, what failed may be mended by now.
+    const ms = await catchUp(context, way, begins ? 0 : undefined);
     return { output: {}, summary: `green follows blue; a change takes ${formatDuration(ms)}` };
   },
   probe: () => Promise.resolve('absent'),

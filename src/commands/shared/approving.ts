@@ -52,13 +52,20 @@ export function refuseUnapproved(plan: Plan, approval: RunApproval | undefined, 
   });
 }
 
-/** A run may be held for longer than its approval holds; then nobody's word stands for its switch any more. */
-export function refuseEnded({ run, approval, phase }: RunState, watched: boolean): void {
-  if (phase !== 'held' || watched || approval === undefined) return;
-  if (Date.parse(approval.until) > Date.now()) return;
-  throw new RefusedError(`the approval of run ${run} by ${approval.by} ended at ${approval.until}`, {
-    hint: `put everything back: cutover abort ${run}; then approve the playbook and run it again`,
-  });
+/**
+ * A run that follows may be held for longer than its approval holds, and the approval may be taken back meanwhile; then
+ * nobody's word stands for its switch any more. Where blue is closed the way forward is not barred.
+ */
+export async function refuseEnded(store: JournalStore, state: RunState): Promise<void> {
+  const { run, plan, approval, live } = state;
+  if (!plan.live || live === 'green' || approval === undefined) return;
+  const given = await store.approval(plan.name);
+  const ended = Date.parse(approval.until) <= Date.now();
+  if (!ended && given?.id === approval.id) return;
+  throw new RefusedError(
+    `the approval of run ${run} by ${approval.by} ${ended ? `ended at ${approval.until}` : 'was taken back, or another took its place'}`,
+    { hint: `put everything back: cutover abort ${run}; then approve the playbook and run it again` },
+  );
 }
 
 const DEFAULT_MS = 7 * 24 * 3600 * 1000;

@@ -9,6 +9,7 @@ import type { Execution } from '../../run/engine/execution.ts';
 import type { Result } from '../../run/engine/result.ts';
 import { describeNow } from '../../run/now.ts';
 import type { Drivers } from '../../run/open.ts';
+import { followerWords } from '../../run/followers.ts';
 import { nextFor } from '../../run/reopen.ts';
 import type { Screen } from '../../run/screen/screen.ts';
 import { firstAnswer, type Source } from '../../run/steer/answer.ts';
@@ -64,7 +65,7 @@ export async function drive(
 
 /** The copy is still there: what an error advises is for runs that were put back. */
 const nextOf = (state: RunState): string =>
-  `${state.plan.names.green} follows: mend the cause there or in ${state.plan.names.blue}\n${nextFor(state).replaceAll('; ', '\n')}`;
+  `${followerWords(state)}: mend the cause there or in ${state.plan.names.blue}\n${nextFor(state).replaceAll('; ', '\n')}`;
 
 function asker(
   { journal, screen, io, options, signal, resolve }: Driven,

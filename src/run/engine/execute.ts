@@ -22,7 +22,10 @@ export async function execute(execution: Execution, start?: Start): Promise<Resu
   const last = execution.prepare ? firstOfSwitch(plan.steps) : undefined;
   try {
     for (const step of plan.steps.slice(first)) {
-      if (step === last) return await hold(execution, 'prepared', [...started]);
+      if (step === last) {
+        execution.signal.throwIfAborted();
+        return await hold(execution, 'prepared', [...started]);
+      }
       // Once ownership has moved the run goes forward: a signal that came meanwhile has nothing left to stop.
       if (execution.live === 'blue') {
         execution.signal.throwIfAborted();

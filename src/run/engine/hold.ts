@@ -68,11 +68,16 @@ export async function hold(
     await database.endAbandoned();
     const moving = started.find(({ ownership }) => ownership === 'moves');
     const context = contextOf(execution, moving ?? started.at(-1)!, new AbortController().signal);
-    if (moving) await registry[moving.kind].undo(context);
-    else await letClientsOn(context);
+    if (moving) {
+      await registry[moving.kind].undo(context);
+      // A slot that a killed attempt has made would keep what green writes for nobody.
+      await database.live.stepBack({ from: 'blue', to: 'green' });
+    } else await letClientsOn(context);
   }, deadline);
   // Otherwise a slot that nobody reads would keep all that is written to blue, until somebody looks.
   if (reason !== 'failure') await insistOnFollowing(execution);
+  // Whoever stopped it meanwhile was told that everything is put back.
+  if (reason !== 'time') execution.signal.throwIfAborted();
   const exit = reason === 'prepared' ? EXIT.done : EXIT.held;
   await recorder(execution)({
     type: 'run-held',

@@ -30,6 +30,8 @@ export async function settle(
   if (error instanceof StuckError || (execution.live === 'green' && !(await isBack(execution)))) {
     return finish(execution, { outcome: 'stuck', exit: EXIT.stuck, error, undone: [] });
   }
+  // What a step says when it is stopped is not why it was.
+  if (execution.signal.aborted) error = execution.signal.reason;
   const reason = heldFor(execution, error, started);
   if (reason === undefined) return takeBack(execution, error, started);
   try {

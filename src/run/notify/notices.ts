@@ -3,6 +3,7 @@ import type { Notice, NoticeState } from '../../core/notice.ts';
 import type { GateLimit } from '../../core/step.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { formatDuration } from '../../util/units.ts';
+import { followerWords } from '../followers.ts';
 import { nextFor } from '../reopen.ts';
 
 /** What is told of an event. */
@@ -50,7 +51,7 @@ function toldOf(event: Event, state: RunState): Told | undefined {
     case 'gate-opened':
       return { event: 'gate', words: `waits for an answer — ${event.question}${limitOf(event.step, state)}` };
     case 'run-held':
-      return { event: 'held', words: heldWords(state), exit: event.exit, next: afterFailure(state) };
+      return { event: 'held', words: heldWords(state), exit: event.exit };
     case 'run-finished':
       return event.outcome === 'completed' && event.error === undefined
         ? { event: 'switched', words: `switched — ${heldIn(state)}`, exit: event.exit }
@@ -99,10 +100,11 @@ function heldIn(state: RunState): string {
   return `${liveWords(state)}; ${state.plan.live ? 'clients were held for' : 'the switch took'} ${formatDuration(ms)}`;
 }
 
-function heldWords({ plan, held, error }: RunState): string {
+function heldWords(state: RunState): string {
+  const { plan, held, error } = state;
   const why = error === undefined ? '' : ` — ${error.message}`;
   const how = held?.reason === 'prepared' ? 'prepared, and waits for its switch' : 'held before its switch';
-  return `${how}: ${plan.names.blue} is live as before, and ${plan.names.green} follows${why}`;
+  return `${how}: ${plan.names.blue} is live as before, and ${followerWords(state)}${why}`;
 }
 
 function failure(state: RunState): string {

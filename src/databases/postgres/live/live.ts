@@ -129,7 +129,7 @@ export class Following extends Turning implements Live {
     ]);
   }
 
-  async follow(way: Way, plan: FollowPlan, point?: string): Promise<void> {
+  async follow(way: Way, plan: FollowPlan, point?: string): Promise<boolean> {
     const name = this.name(way);
     const to = await this.sides.hand(way.to);
     await fenceTables(to);
@@ -140,6 +140,7 @@ export class Following extends Turning implements Live {
     if (point !== undefined && made?.enabled === false) await startAt(to, made, point);
     if (way.from === 'blue') await watchDdl(await this.sides.hand('blue'));
     await enable(to, name);
+    return made?.enabled === false;
   }
 
   async lag(way: Way): Promise<Lag> {
