@@ -155,3 +155,17 @@ test('secrets are blotted out of what a span says', async (t) => {
   t.notRegex(text, /heron/);
   for (const span of made) t.is(span.status.message, 'no login with ***');
 });
+
+test('a run that is held on purpose is settled', async (t) => {
+  const exporter = new InMemorySpanExporter();
+  const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
+  api.trace.setGlobalTracerProvider(provider);
+  t.teardown(() => api.trace.disable());
+  const plan = { run: 'r', name: 'shop', steps: [] } as unknown as Plan;
+  const spans = new RunSpans(api, { plan, live: 'blue', resumed: false });
+  spans.event({ type: 'run-held', reason: 'prepared', exit: 0, seq: 1, at: '2026-11-22T03:30:00.000Z' });
+  await spans.end();
+  const [made] = exporter.getFinishedSpans();
+  t.is(made!.attributes['cutover.outcome'], 'held');
+  t.is(made!.status.code, api.SpanStatusCode.UNSET);
+});

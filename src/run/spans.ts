@@ -128,6 +128,8 @@ export class RunSpans {
         // Blue was shut until then; after a switch its end has counted.
         if (event.outcome === 'unwound' && this.#fencedAt !== undefined) this.#held(Date.parse(event.at));
         return this.#settle(event.outcome, event.exit, event.error?.message);
+      case 'run-held':
+        return this.#settle('held', event.exit, event.error?.message);
       default:
         return undefined;
     }
