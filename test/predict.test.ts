@@ -32,6 +32,12 @@ const width = (measured: readonly Measured[], megabytes: number): number => {
   return (most! - least!) / ms;
 };
 
+test('one run that was slow for a reason of its own turns nothing', (t) => {
+  const measured = [of(10, 100), of(10, 400), of(10, 101), of(40, 400), of(40, 399), of(40, 401)];
+  const { ms } = predict(measured, 'clone', 160 * MB)!;
+  t.true(Math.abs(ms - 1600) < 50, String(ms));
+});
+
 test('the further away, and the more it varied, the wider the range', (t) => {
   const steady = [of(10, 100), of(40, 400)];
   t.true(width(steady, 1600) > width(steady, 40));

@@ -84,13 +84,26 @@ function ofOneSize(points: readonly Point[], bytes: number, size: number, basis:
   };
 }
 
-/** Least squares; what does not grow with the size is taken for constant. `error` is the mean deviation, as a part. */
+/**
+ * The median of the slopes between runs of different sizes (Theil and Sen): one that was slow for a reason of its own turns
+ * nothing. What does not grow with the size is taken for constant. `error` is the mean deviation, as a part.
+ */
 function line(points: readonly Point[]): { at: (bytes: number) => number; error: number } {
-  const x = mean(points.map(({ bytes }) => bytes));
-  const y = mean(points.map(({ ms }) => ms));
-  const above = points.reduce((sum, { bytes, ms }) => sum + (bytes - x) * (ms - y), 0);
-  const below = points.reduce((sum, { bytes }) => sum + (bytes - x) ** 2, 0);
-  const slope = Math.max(0, above / below);
-  const at = (bytes: number): number => y + slope * (bytes - x);
-  return { at, error: mean(points.map(({ bytes, ms }) => Math.abs(ms - at(bytes)))) / Math.max(1, y) };
+  const slopes = points.flatMap((one, index) =>
+    points.slice(index + 1).flatMap((other) => {
+      const near = Math.max(one.bytes, other.bytes) < Math.min(one.bytes, other.bytes) * SAME;
+      return near ? [] : [(other.ms - one.ms) / (other.bytes - one.bytes)];
+    }),
+  );
+  const slope = Math.max(0, median(slopes));
+  const start = median(points.map(({ bytes, ms }) => ms - slope * bytes));
+  const at = (bytes: number): number => start + slope * bytes;
+  const usual = Math.max(1, mean(points.map(({ ms }) => ms)));
+  return { at, error: mean(points.map(({ bytes, ms }) => Math.abs(ms - at(bytes)))) / usual };
+}
+
+function median(list: readonly number[]): number {
+  const sorted = list.toSorted((one, other) => one - other);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
