@@ -32,7 +32,7 @@ const finished = (outcome: 'unwound' | 'refused' | 'stuck'): EventBody[] => [
 test('what the journals say, in lines that the format allows', (t) => {
   const states = [state(finished('unwound')), state(finished('stuck')), state(wholeLife)];
   const samples = readOpenMetrics(
-    metricsText({ states, damaged: 2, openings: new Map([['shop', 1_800_000_000_000]]) }),
+    metricsText({ states, damaged: 2, openings: new Map([['shop', 1_800_000_000_000]]), lags: new Map() }),
   );
   const of = (name: string, labels = {}): number | undefined => valueOf(samples, name, labels);
   t.is(of('cutover_last_run_timestamp_seconds'), 0);
@@ -57,6 +57,7 @@ test('a counter never goes back, whatever becomes of a run', (t) => {
       states: [state(wholeLife.slice(0, length))],
       damaged: 0,
       openings: new Map(),
+      lags: new Map(),
     });
     const ended = valueOf(readOpenMetrics(text), 'cutover_runs_total', { outcome: 'completed' })!;
     t.true(ended >= before, `after event ${length}`);
@@ -67,7 +68,9 @@ test('a counter never goes back, whatever becomes of a run', (t) => {
 
 const pause = (given: readonly EventBody[]): number | undefined =>
   valueOf(
-    readOpenMetrics(metricsText({ states: [state(given)], damaged: 0, openings: new Map() })),
+    readOpenMetrics(
+      metricsText({ states: [state(given)], damaged: 0, openings: new Map(), lags: new Map() }),
+    ),
     'cutover_pause_seconds',
   );
 
@@ -94,9 +97,13 @@ test('names are escaped, and nothing but names becomes a label', (t) => {
     states: [state([{ ...named, plan: { ...named.plan, name: odd } }])],
     damaged: 0,
     openings: new Map(),
+    lags: new Map(),
   });
   t.is(valueOf(readOpenMetrics(text), 'cutover_last_run_timestamp_seconds', { playbook: odd }), 0);
-  t.is(readOpenMetrics(metricsText({ states: [], damaged: 0, openings: new Map() })).length, 1);
+  t.is(
+    readOpenMetrics(metricsText({ states: [], damaged: 0, openings: new Map(), lags: new Map() })).length,
+    1,
+  );
 });
 
 test('cutover metrics prints them, and puts them in the place of a file that others may read', async (t) => {

@@ -27,7 +27,7 @@ export async function run(
   if (options.metricsHost !== undefined && options.metricsPort === undefined)
     throw new UsageError('--metrics-host is of no use without --metrics-port');
   const teller = new Teller(options, around, say);
-  const metrics = await keepMetrics(options, places, say);
+  const metrics = await keepMetrics(options, places, around, say);
   const watch = async (signal: AbortSignal): Promise<ExitCode> => {
     const scheduling: Scheduling = {
       ...places,

@@ -1,3 +1,4 @@
+import type { Lag } from '../core/live.ts';
 import type { RunPhase, RunState } from '../journal/fold.ts';
 
 /** What metrics are made of. */
@@ -8,6 +9,8 @@ export interface Measurable {
   readonly damaged: number;
   /** When a window opens next, by the playbook's name; milliseconds since 1970. */
   readonly openings: ReadonlyMap<string, number>;
+  /** How far the side that is not live is behind, by the playbook's name; of those whose servers were asked. */
+  readonly lags: ReadonlyMap<string, Lag>;
 }
 
 interface Sample {
@@ -20,7 +23,7 @@ interface Sample {
 interface Family {
   readonly name: string;
   readonly type: 'gauge' | 'counter';
-  readonly unit?: 'seconds';
+  readonly unit?: 'seconds' | 'bytes';
   readonly help: string;
   readonly samples: readonly Sample[];
 }
@@ -64,7 +67,7 @@ const secondsAt = (iso: string): number => seconds(Date.parse(iso));
  * All runs as metrics in the OpenMetrics text format. Of its types only those are used that the text format of before has
  * too, which node_exporter reads.
  */
-export function metricsText({ states, damaged, openings }: Measurable): string {
+export function metricsText({ states, damaged, openings, lags }: Measurable): string {
   const last = new Map(states.map((state) => [state.plan.name, state]));
   const of = (samples: (state: RunState) => readonly Sample[]): Sample[] =>
     [...last].flatMap(([playbook, state]) =>
@@ -73,6 +76,7 @@ export function metricsText({ states, damaged, openings }: Measurable): string {
   const families: Family[] = [
     ...lastRun(of),
     ...allRuns(states, [...last.keys()]),
+    ...following(lags),
     {
       name: 'cutover_journals_damaged',
       type: 'gauge',
@@ -88,6 +92,26 @@ export function metricsText({ states, damaged, openings }: Measurable): string {
     },
   ];
   return [...families.flatMap(familyLines), '# EOF', ''].join('\n');
+}
+
+function following(lags: Measurable['lags']): Family[] {
+  const of = (value: (lag: Lag) => number): Sample[] =>
+    [...lags].map(([playbook, lag]) => ({ labels: { playbook }, value: value(lag) }));
+  return [
+    {
+      name: 'cutover_following',
+      type: 'gauge',
+      help: 'Whether the side that is not live applies what is written to the live one.',
+      samples: of(({ running, error }) => (running && error === undefined ? 1 : 0)),
+    },
+    {
+      name: 'cutover_lag_bytes',
+      type: 'gauge',
+      unit: 'bytes',
+      help: 'By how much the side that is not live is behind.',
+      samples: of(({ bytes }) => bytes),
+    },
+  ];
 }
 
 function lastRun(of: (samples: (state: RunState) => readonly Sample[]) => Sample[]): Family[] {

@@ -1,5 +1,6 @@
 import { messageOf } from '../core/errors.ts';
-import type { Lag, WayBack } from '../core/live.ts';
+import type { Database } from '../core/database.ts';
+import type { Lag, Way, WayBack } from '../core/live.ts';
 import { other } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';
 import { openStored, type Surroundings } from './open.ts';
@@ -13,21 +14,34 @@ export type Meter = WayBack | { readonly following: Lag } | { readonly unknown: 
  * Asks both servers whether the side that is not live still has everything. Reads only. Undefined for runs in which
  * nobody follows anybody.
  */
-export async function readMeter(
+export const readMeter = (state: RunState, around: () => Promise<Surroundings>): Promise<Meter | undefined> =>
+  asked(state, around, async ({ live }, way) => {
+    const { plan, phase, steps } = state;
+    if (phase === 'held') return { following: await live.lag(way) };
+    const verify = plan.steps.find(({ kind }) => kind === 'verify');
+    const outputOf = (): unknown => verify && steps[verify.id]?.output;
+    return live.wayBack(way, sinceOf({ outputOf }, way));
+  });
+
+/** How far the side that is not live is behind; undefined for runs in which nobody follows anybody. Reads only. */
+export const readLag = (
   state: RunState,
   around: () => Promise<Surroundings>,
-): Promise<Meter | undefined> {
+): Promise<Lag | { readonly unknown: string } | undefined> =>
+  asked(state, around, ({ live }, way) => live.lag(way));
+
+async function asked<T>(
+  state: RunState,
+  around: () => Promise<Surroundings>,
+  ask: (database: Database, way: Way) => Promise<T>,
+): Promise<T | { readonly unknown: string } | undefined> {
   const { plan, phase, live } = state;
   if (!plan.live || !['held', 'completed', 'swapped back'].includes(phase)) return undefined;
   try {
     const drivers = await openStored(plan, greenOid(state), await around());
     try {
       drivers.database.setPatience(0);
-      const way = { from: live, to: other(live) };
-      if (phase === 'held') return { following: await drivers.database.live.lag(way) };
-      const verify = plan.steps.find(({ kind }) => kind === 'verify');
-      const outputOf = (): unknown => verify && state.steps[verify.id]?.output;
-      return await drivers.database.live.wayBack(way, sinceOf({ outputOf }, way));
+      return await ask(drivers.database, { from: live, to: other(live) });
     } finally {
       await drivers.end();
     }

@@ -29,6 +29,7 @@ export const tables = {
 export const metrics = [
   { flags: '--metrics-file <file>', description: 'keep this file of metrics up to date' },
   { flags: '--metrics-port <port>', description: 'answer GET /metrics at this port' },
+  { flags: '--metrics-lag', description: 'ask the servers how far who follows is behind, for the metrics' },
   { flags: '--metrics-host <host>', description: 'the address of that port (default: 127.0.0.1)' },
 ];
 
@@ -48,3 +49,8 @@ export const window = {
   flags: '--window <opening>',
   description: 'given by cutover schedule, which settles the run should its process die',
 };
+
+export const metricsOutput = [
+  { flags: '--output <file>', description: 'replace this file in one step' },
+  { flags: '--lag', description: 'ask the servers how far who follows is behind' },
+];

@@ -1,6 +1,10 @@
 import { createServer } from 'node:http';
 import { messageOf, RefusedError, UsageError } from '../../core/errors.ts';
+import type { Lag } from '../../core/live.ts';
+import type { RunState } from '../../journal/fold.ts';
 import { metricsText } from '../../report/metrics.ts';
+import { readLag } from '../../run/meter.ts';
+import type { Surroundings } from '../../run/open.ts';
 import { nextOpenings } from '../../schedule/calendar.ts';
 import { readPlaybooks, type Places } from '../../schedule/places.ts';
 import { replaceFile } from '../../util/atomic-file.ts';
@@ -8,8 +12,15 @@ import { redact } from '../../util/redact.ts';
 import type { GlobalOptions } from './io.ts';
 import { allRuns, withStore } from './surroundings.ts';
 
-/** The metrics as they are now: of all runs in the store, and of the windows of these playbooks. */
-export async function collectMetrics(options: GlobalOptions, places: Places): Promise<string> {
+/**
+ * The metrics as they are now: of all runs in the store, and of the windows of these playbooks. With `around` the servers of
+ * each playbook's last run are asked besides how far who follows is behind.
+ */
+export async function collectMetrics(
+  options: GlobalOptions,
+  places: Places,
+  around?: Surroundings,
+): Promise<string> {
   const { states, damaged } = await withStore(options, allRuns);
   const now = Date.now();
   const openings = new Map<string, number>();
@@ -17,7 +28,24 @@ export async function collectMetrics(options: GlobalOptions, places: Places): Pr
     const next = nextOpenings(playbook.windows, now, 3).find(({ opens }) => opens > now);
     if (next) openings.set(playbook.name, next.opens);
   }
-  return metricsText({ states, damaged: damaged.length, openings });
+  const lags = around ? await lagsOf(states, around, places.say) : new Map<string, Lag>();
+  return metricsText({ states, damaged: damaged.length, openings, lags });
+}
+
+/** By playbook; one that cannot be asked is told, and is not among them. */
+async function lagsOf(
+  states: readonly RunState[],
+  around: Surroundings,
+  say: Places['say'],
+): Promise<Map<string, Lag>> {
+  const lags = new Map<string, Lag>();
+  const last = new Map(states.map((state) => [state.plan.name, state]));
+  for (const [name, state] of last) {
+    const lag = await readLag(state, () => Promise.resolve(around));
+    if (lag && 'unknown' in lag) say(redact(`${name}: its lag is not known, ${lag.unknown}`));
+    else if (lag) lags.set(name, lag);
+  }
+  return lags;
 }
 
 /** Everybody may read it: whoever collects metrics is another account. */

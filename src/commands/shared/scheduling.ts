@@ -9,7 +9,12 @@ import { collectMetrics, serveMetrics, writeMetrics } from './metrics.ts';
 import { outboxOf } from './notifying.ts';
 import { repeatFlags } from './repeat-flags.ts';
 
-export type MetricsOptions = Options<{ metricsFile?: string; metricsPort?: string; metricsHost?: string }>;
+export type MetricsOptions = Options<{
+  metricsFile?: string;
+  metricsPort?: string;
+  metricsHost?: string;
+  metricsLag?: true;
+}>;
 
 /** The metrics that a scheduler keeps up to date. */
 export interface KeptMetrics {
@@ -23,10 +28,12 @@ export interface KeptMetrics {
 export async function keepMetrics(
   options: MetricsOptions,
   places: Places,
+  around: Surroundings,
   say: (line: string) => void,
 ): Promise<KeptMetrics> {
   const { metricsFile: file, metricsPort: port, metricsHost: host = '127.0.0.1' } = options;
-  const collect = (): Promise<string> => collectMetrics(options, { ...places, say: () => undefined });
+  const collect = (): Promise<string> =>
+    collectMetrics(options, { ...places, say: () => undefined }, options.metricsLag ? around : undefined);
   const write = async (): Promise<void> => {
     if (file !== undefined) await writeMetrics(file, await collect());
   };
