@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fold } from '../src/journal/fold.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
@@ -6,7 +6,7 @@ import { createEnvironment } from '../src/playbook/values/environment.ts';
 import { heldRun } from '../src/schedule/held.ts';
 import { leftRuns } from '../src/schedule/left.ts';
 import { beat, type Scheduling } from '../src/schedule/schedule.ts';
-import { eventsOf, type Outcome, type Workplace } from './helpers/cli.ts';
+import { eventsOf, workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { liveSuite } from './helpers/live-suite.ts';
 import type { LiveScene } from './helpers/live-scene.ts';
 import { appears } from './helpers/until.ts';
@@ -188,4 +188,18 @@ test(title('what a person has to decide is not decided by a window'), async (t) 
   t.is(await clock.look(), undefined);
   t.regex(clock.said.at(-1) ?? '', /the run ended|the playbook has been changed since it was begun/);
   t.is((await work.cutover(['abort'], env)).code, 0);
+});
+
+test('a journal that is damaged keeps no window from being used', async (t) => {
+  const work = await workplace(t);
+  const folder = join(work.folder, 'state/runs/20261120-234205-0173fa');
+  await mkdir(folder, { recursive: true });
+  // In an order that cannot be.
+  await writeFile(
+    join(folder, 'journal.jsonl'),
+    '{"seq":1,"at":"2026-11-20T23:42:05.000Z","type":"step-started","step":"clone"}\n',
+  );
+  const store = new FileJournalStore(join(work.folder, 'state'));
+  t.deepEqual(await store.list(), ['20261120-234205-0173fa']);
+  t.is(await heldRun(store, 'shop'), undefined);
 });
