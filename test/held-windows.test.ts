@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fold } from '../src/journal/fold.ts';
+import { refuseEnded } from '../src/commands/shared/approving.ts';
+import { fold, type RunState } from '../src/journal/fold.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
 import { heldRun } from '../src/schedule/held.ts';
@@ -202,4 +203,15 @@ test('a journal that is damaged keeps no window from being used', async (t) => {
   const store = new FileJournalStore(join(work.folder, 'state'));
   t.deepEqual(await store.list(), ['20261120-234205-0173fa']);
   t.is(await heldRun(store, 'shop'), undefined);
+});
+
+test('an approval that has ended is none for the switch of a run that was held meanwhile', async (t) => {
+  const work = await workplace(t);
+  const store = new FileJournalStore(join(work.folder, 'state'));
+  const approval = { id: 'a', by: 'ana@ops1', at: '2026-11-20T00:00:00Z', until: '2026-11-21T00:00:00Z' };
+  const state = { run: 'r', live: 'blue', plan: { name: 'shop', live: {} }, approval } as unknown as RunState;
+  await t.throwsAsync(refuseEnded(store, state), { message: /ended at 2026-11-21T00:00:00Z/ });
+  // Where blue is closed, or green is live, the way forward is not barred.
+  await t.notThrowsAsync(refuseEnded(store, { ...state, live: 'green' }));
+  await t.notThrowsAsync(refuseEnded(store, { ...state, plan: { ...state.plan, live: undefined } }));
 });

@@ -1,5 +1,5 @@
 import { EXIT, type ExitCode } from '../core/errors.ts';
-import { fold, type RunState } from '../journal/fold.ts';
+import { BEFORE_THE_END, fold, type RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { errorText } from '../report/error.ts';
 import { runText } from '../report/run.ts';
@@ -16,15 +16,13 @@ import { repeatFlags } from './shared/repeat-flags.ts';
 import { withSignals } from './shared/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
-const PHASES = ['running', 'held', 'unwinding', 'stuck'] as const;
-
 export async function run(
   [named]: readonly (string | undefined)[],
   options: Options,
   io: CommandIo,
 ): Promise<ExitCode> {
   return withStore(options, async (store) => {
-    const chosen = await chooseRun(store, named, { to: 'abort', phases: PHASES });
+    const chosen = await chooseRun(store, named, { to: 'abort', phases: BEFORE_THE_END });
     const writer = await store.writer(chosen.run);
     if (writer !== undefined) {
       const asked = await askToUnwind(store, chosen, writer, io);
@@ -71,7 +69,7 @@ async function unwindHere(
   const means = 'putting everything back goes on to its end';
   const around = await surroundingsOf(options);
   const work = async (outbox: Outbox): Promise<ExitCode> => {
-    const reopened = await reopen(store, chosen.run, PHASES, around);
+    const reopened = await reopen(store, chosen.run, BEFORE_THE_END, around);
     try {
       const { state } = reopened;
       const lines = new LineScreen((line) => io.err(line));

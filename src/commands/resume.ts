@@ -1,6 +1,6 @@
 import type { ExitCode } from '../core/errors.ts';
 import type { GateLimit } from '../core/step.ts';
-import type { RunState } from '../journal/fold.ts';
+import { BEFORE_THE_END, type RunState } from '../journal/fold.ts';
 import { settleBake } from '../run/after/bake.ts';
 import { resume } from '../run/recover/resume.ts';
 import { watched } from '../run/notify/watch.ts';
@@ -20,8 +20,6 @@ import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type ResumeOptions = Options<Omit<TimeOptions, 'prepare'> & { yes?: true; json?: true; window?: string }>;
 
-const PHASES = ['running', 'held', 'unwinding', 'stuck'] as const;
-
 /** Goes on with a run whose process is gone, or which is held. */
 export async function run(
   [named]: readonly (string | undefined)[],
@@ -29,7 +27,7 @@ export async function run(
   io: CommandIo,
 ): Promise<ExitCode> {
   return withStore(options, async (store) => {
-    const chosen = await chooseRun(store, named, { to: 'resume', phases: PHASES });
+    const chosen = await chooseRun(store, named, { to: 'resume', phases: BEFORE_THE_END });
     const gate = openGate(chosen);
     const asks = gate !== undefined && !options.yes;
     if (asks) refuseUnheard(gate, io, `resume ${chosen.run}`);
@@ -40,7 +38,7 @@ export async function run(
     const told = toldOf(chosen.plan);
     return notifying(io, around, told, async (outbox) => {
       const work = async (signal: AbortSignal, stop: Stop): Promise<ExitCode> => {
-        const reopened = await reopen(store, chosen.run, PHASES, around);
+        const reopened = await reopen(store, chosen.run, BEFORE_THE_END, around);
         let deadline: Deadline | undefined;
         let tracing: Awaited<ReturnType<typeof traced>> | undefined;
         try {

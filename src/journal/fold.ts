@@ -9,7 +9,7 @@ import {
   type StepState,
 } from './state.ts';
 
-export { IllegalTransitionError } from './state.ts';
+export { BEFORE_THE_END, IllegalTransitionError, UNSETTLED } from './state.ts';
 export type { RunPhase, RunState, StepPhase, StepState } from './state.ts';
 
 /** Folds a run's events. Throws IllegalTransitionError on an order of events that cannot be. */

@@ -14,6 +14,21 @@ export type RunPhase =
   | 'retiring'
   | 'retired';
 
+/** Phases from which a run is gone on with, or put back. */
+export const BEFORE_THE_END = [
+  'running',
+  'held',
+  'unwinding',
+  'stuck',
+] as const satisfies readonly RunPhase[];
+
+/** A run in one of these waits for somebody, or is at work. */
+export const UNSETTLED: ReadonlySet<RunPhase> = new Set<RunPhase>([
+  ...BEFORE_THE_END,
+  'swapping back',
+  'retiring',
+]);
+
 /** `again`: was begun by a process that died or held the run, and is to be executed once more. */
 export type StepPhase =
   | 'waiting'

@@ -1,5 +1,5 @@
 import type { Lag } from '../core/live.ts';
-import type { RunPhase, RunState } from '../journal/fold.ts';
+import { UNSETTLED, type RunPhase, type RunState } from '../journal/fold.ts';
 
 /** What metrics are made of. */
 export interface Measurable {
@@ -41,16 +41,6 @@ const PHASES: readonly RunPhase[] = [
   'retiring',
   'retired',
 ];
-
-/** A run in one of these waits for somebody, or is at work. */
-const UNSETTLED: ReadonlySet<RunPhase> = new Set([
-  'running',
-  'held',
-  'unwinding',
-  'stuck',
-  'swapping back',
-  'retiring',
-]);
 
 /** What never changes any more: a counter does not go back. */
 function endOf({ phase, switchedAt, endedAt }: RunState): 'completed' | 'unwound' | 'refused' | undefined {

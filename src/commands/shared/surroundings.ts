@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { messageOf, UsageError } from '../../core/errors.ts';
-import { fold, type RunPhase, type RunState } from '../../journal/fold.ts';
+import { fold, UNSETTLED, type RunPhase, type RunState } from '../../journal/fold.ts';
 import { FileJournalStore } from '../../journal/file.ts';
 import type { JournalStore } from '../../journal/journal.ts';
 import { PostgresJournalStore } from '../../journal/postgres/store.ts';
@@ -138,15 +138,7 @@ export const isOver = ({ phase }: RunState): boolean =>
 /** The run that somebody who asks for the status wants to see: one that is not settled comes before a later one that is. */
 export async function runToShow(store: JournalStore): Promise<RunState> {
   const { states } = await allRuns(store);
-  const unsettled: readonly RunPhase[] = [
-    'running',
-    'held',
-    'unwinding',
-    'stuck',
-    'swapping back',
-    'retiring',
-  ];
-  const open = states.findLast(({ phase }) => unsettled.includes(phase));
+  const open = states.findLast(({ phase }) => UNSETTLED.has(phase));
   return open ?? chooseRun(store, undefined);
 }
 

@@ -46,6 +46,7 @@ export async function hindered(
     });
     await begun;
   } finally {
+    // It was told above, unless the command's own error is the one to tell.
     await begun.catch(() => undefined);
     await hindrance.end();
   }

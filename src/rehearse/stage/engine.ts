@@ -31,6 +31,7 @@ export async function openEngine(): Promise<Engine> {
     });
     return { library, client: await Promise.race([finding, slow]) };
   } catch (cause) {
+    // Nobody waits for it any more.
     finding.catch(() => undefined);
     hangUp();
     throw new UsageError(`there is no engine for containers: ${messageOf(cause)}`, {
@@ -56,11 +57,13 @@ export async function fetchImage(
   try {
     // What is hung up on may never settle.
     const interrupted = once(signal, 'abort', { signal: over.signal }).then(() => signal.throwIfAborted());
+    // The race tells of it; when the image came first nobody does.
     interrupted.catch(() => undefined);
     await Promise.race([pulling, interrupted]);
     // Podman does not say here that there is none.
     if (!(await client.image.exists(name))) throw new Error('the engine could not pull it');
   } catch (cause) {
+    // Hung up on below; why it was given up is told.
     pulling.catch(() => undefined);
     if (signal.aborted) hangUp();
     signal.throwIfAborted();

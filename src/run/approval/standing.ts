@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Approval, Approved, RunApproval } from '../../core/approval.ts';
 import { messageOf, RefusedError } from '../../core/errors.ts';
-import { fold, type RunPhase } from '../../journal/fold.ts';
+import { BEFORE_THE_END, fold, type RunPhase } from '../../journal/fold.ts';
 import type { JournalStore } from '../../journal/journal.ts';
 import { changesSince } from '../../plan/approved.ts';
 import { compactTime } from '../../util/clock.ts';
@@ -43,7 +43,7 @@ const SLACK_MS = 24 * 3600 * 1000;
 
 /** Nothing came of the run: its approval is as good as before. */
 const WITHOUT_USE: ReadonlySet<RunPhase> = new Set(['refused', 'unwound']);
-const UNSETTLED: ReadonlySet<RunPhase> = new Set(['running', 'held', 'unwinding', 'stuck']);
+const OPEN: ReadonlySet<RunPhase> = new Set(BEFORE_THE_END);
 
 /** Runs that have used an approval, or may yet. A journal that cannot be read may be one of them. */
 async function usesOf(store: JournalStore, { id, at }: Approval): Promise<string[]> {
@@ -58,7 +58,7 @@ async function usesOf(store: JournalStore, { id, at }: Approval): Promise<string
       const { approval, phase } = fold(events);
       if (approval?.id !== id || WITHOUT_USE.has(phase)) continue;
       uses.push(
-        UNSETTLED.has(phase)
+        OPEN.has(phase)
           ? `run ${run} began under it and is ${phase}`
           : `it was used up by run ${run}, which has switched`,
       );

@@ -38,7 +38,7 @@ export async function settle(
     return await hold(execution, reason, started, error);
   } catch (cause) {
     process.emitWarning(`the run cannot be held, and is put back: ${messageOf(cause)}`);
-    return takeBack(execution, error, started);
+    return takeBack(execution, execution.signal.aborted ? execution.signal.reason : error, started);
   }
 }
 
