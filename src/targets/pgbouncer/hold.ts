@@ -46,14 +46,33 @@ export class PgbouncerHold implements Hold {
     if (!this.#before) await this.ready();
     // It also marks what a process leaves behind that dies from here on.
     await this.#allowLogins();
+    const through = new AbortController();
+    let soon: Promise<void> | undefined;
     try {
       await this.#startNoLogins();
+      soon = this.#startLoginsSoon(through.signal);
       await allOrNone(
         this.#entries.map((name, index) => (either) => this.#pause(name, this.#spare[index], either)),
         signal,
       );
     } finally {
+      through.abort();
+      await soon;
       await this.#startLogins();
+    }
+  }
+
+  /**
+   * With a long transaction PAUSE takes its time, and what is set holds for every database of this PgBouncer: an entry that
+   * is marked as paused begins no login, whatever is set.
+   */
+  async #startLoginsSoon(through: AbortSignal): Promise<void> {
+    while (await sleep(POLL_MS, true, { signal: through }).catch(() => false)) {
+      const rows = await (await this.#console()).ask('SHOW DATABASES').catch(() => []);
+      const marked = rows.filter((row) => row['paused'] === '1').map((row) => row['name']);
+      // What fails here is tried once more when PAUSE has come through, and told there.
+      if (this.#entries.every((name) => marked.includes(name)))
+        return this.#startLogins().catch(() => undefined);
     }
   }
 
