@@ -69,29 +69,32 @@ real(
   },
 );
 
-real(`while one transaction outlasts the pause, other databases get their logins${NEEDS_PGBOUNCER}`, async (t) => {
-  const { pooler, target, client } = await subject(t, [
-    line(server, 'shop', 'postgres'),
-    line(server, 'other', 'postgres'),
-  ]);
-  t.timeout(20_000);
-  const busy = await client();
-  await busy.query('begin');
-  const [one, two] = [await pooler.client('other'), await pooler.client('other')];
-  await one.query('begin');
-  const over = new AbortController();
-  const pausing = target.hold!.pause(over.signal).catch(() => undefined);
-  await until('the mark', async () => (await paused(pooler)).includes('shop'));
-  // A second connection to a database of which one is open.
-  await two.query('select 1');
-  t.is(await setting(pooler, 'max_db_connections'), '0');
-  over.abort();
-  await pausing;
-  await target.hold!.release();
-  await busy.query('commit');
-  await one.query('commit');
-  await Promise.all([busy.end(), one.end(), two.end()]);
-});
+real(
+  `while one transaction outlasts the pause, other databases get their logins${NEEDS_PGBOUNCER}`,
+  async (t) => {
+    const { pooler, target, client } = await subject(t, [
+      line(server, 'shop', 'postgres'),
+      line(server, 'other', 'postgres'),
+    ]);
+    t.timeout(20_000);
+    const busy = await client();
+    await busy.query('begin');
+    const [one, two] = [await pooler.client('other'), await pooler.client('other')];
+    await one.query('begin');
+    const over = new AbortController();
+    const pausing = target.hold!.pause(over.signal).catch(() => undefined);
+    await until('the mark', async () => (await paused(pooler)).includes('shop'));
+    // A second connection to a database of which one is open.
+    await two.query('select 1');
+    t.is(await setting(pooler, 'max_db_connections'), '0');
+    over.abort();
+    await pausing;
+    await target.hold!.release();
+    await busy.query('commit');
+    await one.query('commit');
+    await Promise.all([busy.end(), one.end(), two.end()]);
+  },
+);
 
 real(`another process releases what one that died had paused${NEEDS_PGBOUNCER}`, async (t) => {
   const { pooler, target, client } = await subject(t);

@@ -70,8 +70,10 @@ export interface WayBack {
 export interface Passage {
   /** Nobody gets into `from` any more, and nobody is in it. */
   fence(deadline: number): Promise<void>;
+  /** Writes a marker on `from`; gives a position behind everything that was written there. */
+  mark(deadline: number): Promise<string>;
   /** Throws when the schema of `from` was changed. Everything of `from` is on `to`, durably; sequences are set, and the way back begins behind it. */
-  drain(deadline: number): Promise<void>;
+  drain(position: string, deadline: number): Promise<void>;
   /** The tool and its workers leave both databases, which a rename asks for. */
   leave(): Promise<void>;
   end(): Promise<void>;

@@ -139,7 +139,7 @@ class Pgbouncer implements Target {
 
   async switch(from: Side, to: Side): Promise<void> {
     if (this.#context.renames) return;
-    const text = await this.#file.read();
+    const text = this.#file.readNow();
     const sides = new Set(this.#entries.map((name) => this.#file.sideOf(this.#file.pointing(text, name))));
     for (const side of sides) {
       if (side !== from && side !== to)

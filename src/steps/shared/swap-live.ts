@@ -93,9 +93,11 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
     pause.inTime('clients finished their transactions');
     await passage.fence(deadline);
     pause.inTime('the last sessions ended');
+    // By itself, for everything else would compete with it; then it is on its way over.
+    const position = await passage.mark(deadline);
     // Nothing of this changes while the last changes arrive.
     const [, { blue, green }] = await Promise.all([
-      passage.drain(deadline),
+      passage.drain(position, deadline),
       pause.orOver(closedSides(context)),
       pause.orOver(context.database.assertLocked()),
     ]);

@@ -1,3 +1,4 @@
+import { readFileSync, realpathSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
@@ -22,11 +23,21 @@ export class EntriesFile {
     try {
       return await readText(await realpath(this.#path));
     } catch (cause) {
-      throw new StepError(`the file cannot be read: ${messageOf(cause)}`, {
-        where: this.#path,
-        cause,
-      });
+      throw this.#unreadable(cause);
     }
+  }
+
+  /** In the pause the way through the thread pool takes longer than the reading. */
+  readNow(): string {
+    try {
+      return readFileSync(realpathSync(this.#path), 'utf8');
+    } catch (cause) {
+      throw this.#unreadable(cause);
+    }
+  }
+
+  #unreadable(cause: unknown): StepError {
+    return new StepError(`the file cannot be read: ${messageOf(cause)}`, { where: this.#path, cause });
   }
 
   pointing(text: string, name: string): Pointing {

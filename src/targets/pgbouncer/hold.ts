@@ -47,18 +47,18 @@ export class PgbouncerHold implements Hold {
     // It also marks what a process leaves behind that dies from here on.
     await this.#allowLogins();
     const through = new AbortController();
-    let soon: Promise<void> | undefined;
     try {
       await this.#startNoLogins();
-      soon = this.#startLoginsSoon(through.signal);
+      // What fails there is tried once more when PAUSE has come through.
+      this.#startLoginsSoon(through.signal).catch(() => undefined);
       await allOrNone(
         this.#entries.map((name, index) => (either) => this.#pause(name, this.#spare[index], either)),
         signal,
       );
     } finally {
       through.abort();
-      await soon;
-      await this.#startLogins();
+      // Nobody waits for it; `release` looks after one that failed, and tells of it.
+      this.#startLogins().catch(() => undefined);
     }
   }
 
@@ -68,11 +68,9 @@ export class PgbouncerHold implements Hold {
    */
   async #startLoginsSoon(through: AbortSignal): Promise<void> {
     while (await sleep(POLL_MS, true, { signal: through }).catch(() => false)) {
-      const rows = await (await this.#console()).ask('SHOW DATABASES').catch(() => []);
+      const rows = await (await this.#console()).ask('SHOW DATABASES');
       const marked = rows.filter((row) => row['paused'] === '1').map((row) => row['name']);
-      // What fails here is tried once more when PAUSE has come through, and told there.
-      if (this.#entries.every((name) => marked.includes(name)))
-        return this.#startLogins().catch(() => undefined);
+      if (this.#entries.every((name) => marked.includes(name))) return this.#startLogins();
     }
   }
 

@@ -107,16 +107,20 @@ export class LivePassage implements Passage {
     await within(deadline, [this.#admins[way.from]], () => this.#close(way.from, deadline, long.then));
   }
 
-  async drain(deadline: number): Promise<void> {
-    await within(deadline, Object.values(this.#hands), () => this.#drain(deadline));
+  mark(deadline: number): Promise<string> {
+    const { from } = this.#hands;
+    return within(deadline, [from], () => mark(from, this.#prepared.way.from));
   }
 
-  async #drain(deadline: number): Promise<void> {
+  async drain(position: string, deadline: number): Promise<void> {
+    await within(deadline, Object.values(this.#hands), () => this.#drain(position, deadline));
+  }
+
+  async #drain(position: string, deadline: number): Promise<void> {
     const { from, to, second, third } = this.#hands;
     // Nobody writes any more: sequences and the schema are what they will be.
     const arriving = async (): Promise<void> => {
-      const lsn = await mark(from, this.#prepared.way.from);
-      const here = await arrived(to, this.#forward, lsn, deadline);
+      const here = await arrived(to, this.#forward, position, deadline);
       if (here === undefined) throw new StepError('the last changes did not arrive within the pause');
       // Nothing of this is to come back: the way back begins behind it. Sequences are not replicated.
       await startFrom(from, this.#back, here);
@@ -165,16 +169,16 @@ export class LivePassage implements Passage {
 }
 
 /** A server that says nothing any more must not hold clients for longer than any other: its connections are let go. */
-async function within(
+async function within<T>(
   deadline: number,
   connections: readonly Connection[],
-  work: () => Promise<void>,
-): Promise<void> {
+  work: () => Promise<T>,
+): Promise<T> {
   const limits = connections.map(({ limit }) => limit);
   for (const connection of connections)
     connection.limit = Math.max(0, deadline - performance.now()) + SILENCE_MS;
   try {
-    await work();
+    return await work();
   } finally {
     for (const [index, connection] of connections.entries()) connection.limit = limits[index];
   }
