@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import type { Path } from '../core/catalog.ts';
+import type { Checksum, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
+import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { compareTable, type Comparison } from './rows/compare-table.ts';
 import {
   columnPaths,
@@ -18,10 +19,10 @@ import {
 } from './shared/match.ts';
 import { keyOf, readName } from './shared/names.ts';
 import { different, percent, report, type Tally } from './rows/print-checksums.ts';
-import { failure, missingTable, onBoth, unknownName, unread, yamlList } from './shared/run.ts';
+import { failure, missingTable, readBoth, unknownName, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
-const options = checkOptions({
+const options = pacedOptions({
   'ignore-columns': z
     .array(z.string())
     .default([])
@@ -174,7 +175,14 @@ const missingColumn = (path: Path): Finding =>
 
 /** Compares the large objects; says what the closing line says about them. */
 async function largeObjects(context: CheckContext, tally: Tally): Promise<string> {
-  const { blue, green } = await onBoth(context, (side) => context[side].largeObjects());
+  let both: Readonly<Record<Side, Checksum | undefined>>;
+  try {
+    both = await readBoth(context, (side) => context[side].largeObjects());
+  } catch (error) {
+    tally.findings.push(unread(NAME, 'large objects', error));
+    return '';
+  }
+  const { blue, green } = both;
   if (!blue || !green) {
     tally.findings.push({
       check: NAME,

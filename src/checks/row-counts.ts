@@ -4,13 +4,13 @@ import type { Driver } from '../core/driver.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { matchTables, readIgnored } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
 import { failure, missingTable, readBoth, unknownName, unread } from './shared/run.ts';
 
 const NAME = 'row-counts';
-const options = checkOptions({
+const options = pacedOptions({
   'ignore-tables': z
     .array(z.string())
     .default([])

@@ -5,7 +5,7 @@ import { withBackup, type Restored } from '../rehearse/backup/backup.ts';
 import { compare, type Compared, type Comparing } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf, listOf } from './shared/lists.ts';
+import { jobsOf, listOf, maxActiveOf } from './shared/lists.ts';
 import { givenUrl } from './shared/given-url.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
@@ -14,6 +14,7 @@ import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdic
 type CompareOptions = Options<
   VerdictOptions & {
     jobs?: string;
+    maxActive?: string;
     tables?: string;
     checks?: string;
     ignoreTables?: string;
@@ -46,6 +47,7 @@ export async function run(
   const names = listOf(options.checks ?? (tables ? 'checksums' : DEFAULT_CHECKS));
   const checks = names.map((name) => ({ name, check: openCheck(name, options, around) }));
   const jobs = jobsOf(options.jobs);
+  const maxActive = maxActiveOf(options.maxActive);
   const progress = progressLines(io, options);
   const started = performance.now();
   return withSignals(
@@ -54,7 +56,7 @@ export async function run(
       const compareWith = (to: string): Promise<Compared> => {
         const urls: Comparing['urls'] = { blue: url, green: to };
         const expect = { renamed: {}, dropped: [], changed: [] };
-        return compare({ urls, checks, tables, expect, env: {}, jobs, signal, progress });
+        return compare({ urls, checks, tables, expect, env: {}, jobs, maxActive, signal, progress });
       };
       const compared = await (other === undefined
         ? withBackup(

@@ -5,6 +5,7 @@ import {
   jobs,
   json,
   junit,
+  maxActive,
   metrics,
   metricsOutput,
   optionalRun,
@@ -166,7 +167,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'verify',
     summary: "Run a playbook's checks by themselves, also while a run follows; changes nothing",
     arguments: playbook,
-    options: [quiet, json, junit, jobs, tables],
+    options: [quiet, json, junit, jobs, maxActive, tables],
     load: () => import('./verify.ts'),
   },
   {
@@ -185,6 +186,7 @@ export const commands: readonly CommandSpec[] = [
       json,
       junit,
       jobs,
+      maxActive,
       tables,
       {
         flags: '--checks <names>',

@@ -3,12 +3,12 @@ import { loadPlaybook } from '../playbook/load.ts';
 import type { RunState } from '../journal/fold.ts';
 import { follows, verifyPlaybook, verifyRun } from '../run/verify.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf, listOf } from './shared/lists.ts';
+import { jobsOf, listOf, maxActiveOf } from './shared/lists.ts';
 import { withSignals } from './shared/signals.ts';
 import { allRuns, surroundingsOf, withStore } from './shared/surroundings.ts';
 import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdict.ts';
 
-type VerifyOptions = Options<VerdictOptions & { jobs?: string; tables?: string }>;
+type VerifyOptions = Options<VerdictOptions & { jobs?: string; maxActive?: string; tables?: string }>;
 
 /** The checks of a playbook by themselves: on both sides of its run that follows, or on two databases that stand still. */
 export async function run(
@@ -26,12 +26,14 @@ export async function run(
     throw new RefusedError(`run ${state.run} follows: all of its tables are read at one moment`, {
       hint: 'leave --tables out',
     });
+  const jobs = jobsOf(options.jobs);
+  const maxActive = maxActiveOf(options.maxActive);
   const started = performance.now();
   return withSignals(
     io.err,
     async (signal) => {
       const progress = progressLines(io, options);
-      const verifying = { around, jobs: jobsOf(options.jobs), tables, signal, progress };
+      const verifying = { around, jobs, maxActive, tables, signal, progress };
       const compared = await (state ? verifyRun(state, verifying) : verifyPlaybook(playbook, verifying));
       return tellVerdict(compared, performance.now() - started, options, io);
     },

@@ -38,6 +38,8 @@ export interface CheckContext {
   /** Environment for child processes: the playbook's own plus `GREEN_URL`; secret. Blue is closed by then. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** Of the command line, for every check that reads rows, instead of its own `max-active`. */
+  readonly maxActive?: number | undefined;
   /** The previous copy that follows green; only in the bake of a run that has one. */
   readonly wayBack?: WayBackProbe | undefined;
   progress(done: number, total: number, note?: string): void;
@@ -51,6 +53,8 @@ export interface Check {
    * `closed`: runs after nobody else can connect to either side, so that what it proves stays true.
    */
   readonly when: 'green-open' | 'closed';
+  /** It reads rows, and begins no reading while more sessions than `max-active` are at work. */
+  readonly paced?: boolean;
   /** Finds out; throws only when it could not finish. An empty list is a mistake: say what was proved. */
   run(context: CheckContext): Promise<Finding[]>;
 }

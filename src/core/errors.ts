@@ -118,6 +118,9 @@ export class InterruptedError extends CutoverError {
   }
 }
 
+/** Others had so much to do on a server that nothing more was read there, or it could not be seen whether they had. */
+export class BusyError extends CutoverError {}
+
 /** Somebody asked from another terminal that the run unwinds. */
 export class AbortedError extends CutoverError {
   constructor(by: string) {

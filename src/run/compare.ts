@@ -20,6 +20,8 @@ export interface Comparing {
   readonly env: Readonly<Record<string, string>>;
   /** Readings of each side at the same time. */
   readonly jobs: number;
+  /** No rows are read while more sessions of others are active. */
+  readonly maxActive: number | undefined;
   /** Tables whose rows are passed over. */
   readonly without?: readonly Path[];
   /** Of blue: only the rows of these are looked at. */
@@ -52,6 +54,7 @@ export const compare = (comparing: Comparing): Promise<Compared> => refusing(() 
 
 async function compareNow(comparing: Comparing): Promise<Compared> {
   const { urls, jobs, checks, signal } = comparing;
+  refuseUnpaced(comparing);
   const opened: Partial<Record<Side, Snapshot>> = {};
   try {
     const places: Partial<Record<Side, Place>> = {};
@@ -78,6 +81,7 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
       expect: comparing.expect,
       env: { ...comparing.env, GREEN_URL: urls.green },
       signal,
+      maxActive: comparing.maxActive,
     };
     const findings: Finding[] = [];
     for (const { name, check } of checks) {
@@ -94,6 +98,14 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
     await opened.blue?.end();
     await opened.green?.end();
   }
+}
+
+/** Throws UsageError when a limit is given, and there is nothing that it would hold back. */
+export function refuseUnpaced({ maxActive, checks }: Pick<Comparing, 'maxActive' | 'checks'>): void {
+  if (maxActive === undefined || checks.some(({ check }) => check.paced)) return;
+  throw new UsageError('--max-active is for checks that read rows, and there is none', {
+    hint: 'row-counts, checksums, foreign-keys and indexes do; leave --max-active out',
+  });
 }
 
 function connector(url: string, side: Side, limits: Comparing['limits']): () => Promise<Connection> {

@@ -21,21 +21,22 @@ async function heard<T>(answer: Promise<T>): Promise<T> {
 export class Lane {
   readonly #client: pg.Client;
   readonly #snapshot: string | undefined;
-  readonly #ask: Ask;
+  /** A statement by itself, outside of every transaction. */
+  readonly ask: Ask;
   deadline: number | undefined;
   #limited = false;
 
   constructor(client: pg.Client, snapshot: string | undefined) {
     this.#client = client;
     this.#snapshot = snapshot;
-    this.#ask = async (sql) => (await heard(client.query({ text: sql, types: TEXT }))).rows as never;
+    this.ask = async (sql) => (await heard(client.query({ text: sql, types: TEXT }))).rows as never;
   }
 
   /** Statements that see one state each, or that of the snapshot. */
   async reading<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
     if (this.#snapshot !== undefined) return this.within('repeatable read', work);
     await this.#limit();
-    return work(this.#ask);
+    return work(this.ask);
   }
 
   /** What is left of the time, as a limit of the session's. */
@@ -60,7 +61,7 @@ export class Lane {
     return inTransaction(
       this.#client,
       this.#snapshot === undefined ? isolation : 'repeatable read',
-      () => work(this.#ask),
+      () => work(this.ask),
       this.#snapshot,
     );
   }

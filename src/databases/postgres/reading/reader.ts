@@ -1,11 +1,12 @@
 import type pg from 'pg';
-import type { Checksum, HashedRow, Reader } from '../../../core/catalog.ts';
+import type { Checksum, HashedRow, Path, Reader } from '../../../core/catalog.ts';
 import { eachOf, lanes } from '../../../util/lanes.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
 import { heaviest } from './heaviest.ts';
 import { integrityOf } from './integrity.ts';
 import { Lane } from './lane.ts';
+import { Load, look } from './load.ts';
 import { bucketsSql, rowsSql } from './rows.ts';
 import { readSequences } from './sequences.ts';
 import { Sources } from './source.ts';
@@ -60,32 +61,72 @@ export function createReader(
   const all = clients.map((client) => new Lane(client, snapshot));
   const use = lanes(all);
   const sources = new Sources(partBytes);
+  const load = new Load();
   return {
     lanes: clients.length,
     setDeadline(deadline) {
       for (const lane of all) lane.deadline = deadline;
+    },
+    async setPace(pace) {
+      load.set(pace);
+      if (pace) await use((lane) => look(lane.ask));
     },
     catalog: async () => {
       const catalog = await use((lane) => lane.within('repeatable read', (ask) => readCatalog(ask)));
       sources.know(catalog.tables);
       return catalog;
     },
-    countRows: (table) =>
-      use((lane) =>
-        lane.reading(async (ask) =>
-          BigInt((await ask(countSql(await sources.whole(ask, table))))[0]!['rows']!),
-        ),
+    ...rowsOf({ use, lanes: clients.length, sources, load }),
+    sequences: () => use((lane) => lane.reading(readSequences)),
+    explain: (sql, options) => use((lane) => lane.explain(sql, options)),
+    heaviest: (count) => use((lane) => lane.reading((ask) => heaviest(ask, count))),
+    query: (sql) => use((lane) => lane.query(sql)),
+  };
+}
+
+type Use = ReturnType<typeof lanes<Lane>>;
+
+interface Rows {
+  readonly use: Use;
+  readonly lanes: number;
+  readonly sources: Sources;
+  readonly load: Load;
+}
+
+/** What takes as long as there are rows, and so gives way to others where that is asked for. */
+function rowsOf({ use, lanes: atOnce, sources, load }: Rows) {
+  const useForRows: Use = (work) =>
+    use(async (lane) => {
+      await load.pass(lane.ask);
+      return work(lane);
+    });
+  /** Reads all of a table, in parts where others can go on with them, or are to be given way to in between. */
+  const inParts = async <T>(
+    table: Path,
+    cut: boolean,
+    read: (ask: Ask, source: string) => Promise<T>,
+  ): Promise<T[]> => {
+    const parts = await use((lane) =>
+      lane.reading(async (ask) =>
+        cut || load.limited ? sources.parts(ask, table) : [await sources.whole(ask, table)],
       ),
+    );
+    return eachOf(parts, atOnce, (part) => {
+      const once = (ask: Ask) => read(ask, part);
+      return useForRows((lane) => (parts.length > 1 ? lane.alone(once) : lane.reading(once)));
+    });
+  };
+  return {
+    countRows: async (table) => {
+      const counts = await inParts(table, false, async (ask, source) =>
+        BigInt((await ask(countSql(source)))[0]!['rows']!),
+      );
+      return counts.reduce((sum, count) => sum + count, 0n);
+    },
     checksum: async (table, columns, { sample, progress } = {}) => {
       // One lane by itself leaves the parallel work to the server.
-      const parts = await use((lane) =>
-        lane.reading(async (ask) =>
-          clients.length > 1 ? sources.parts(ask, table) : [await sources.whole(ask, table)],
-        ),
-      );
-      const sums = await eachOf(parts, clients.length, async (part) => {
-        const read = (ask: Ask) => ask(checksumSql(part, columns, sample));
-        const [row] = await use((lane) => (parts.length > 1 ? lane.alone(read) : lane.reading(read)));
+      const sums = await inParts(table, atOnce > 1, async (ask, source) => {
+        const [row] = await ask(checksumSql(source, columns, sample));
         const sum = toChecksum(row!);
         progress?.(sum.rows);
         return sum;
@@ -93,7 +134,7 @@ export function createReader(
       return sums.reduce(added, NOTHING);
     },
     columnSums: (table, columns) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
           const source = await sources.whole(ask, table);
           const sums: string[] = [];
@@ -106,35 +147,23 @@ export function createReader(
         }),
       ),
     buckets: (table, columns, cut, outer) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
           const rows = await ask(bucketsSql(await sources.whole(ask, table), columns, cut, outer));
           return new Map(rows.map((row) => [Number(row['bucket']), toChecksum(row)]));
         }),
       ),
     rowsIn: (table, columns, buckets, options) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
           const rows = await ask(rowsSql(await sources.whole(ask, table), columns, buckets, options));
           return rows.map(toHashedRow);
         }),
       ),
-    ...besides(use),
-  };
+    largeObjects: () => useForRows((lane) => lane.reading(readLargeObjects)),
+    integrity: integrityOf((work) => useForRows((lane) => lane.within('repeatable read', work))),
+  } satisfies Partial<Reader>;
 }
-
-type Use = ReturnType<typeof lanes<Lane>>;
-
-/** What is not of one table. */
-const besides = (use: Use) =>
-  ({
-    largeObjects: () => use((lane) => lane.reading(readLargeObjects)),
-    integrity: integrityOf((work) => use((lane) => lane.within('repeatable read', work))),
-    sequences: () => use((lane) => lane.reading(readSequences)),
-    explain: (sql, options) => use((lane) => lane.explain(sql, options)),
-    heaviest: (count) => use((lane) => lane.reading((ask) => heaviest(ask, count))),
-    query: (sql) => use((lane) => lane.query(sql)),
-  }) satisfies Partial<Reader>;
 
 /** Columns that are summed up in one reading. */
 const SUMS = 400;
