@@ -53,6 +53,7 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
   bare: true,
   open: (options) => ({
     when: 'closed',
+    compares: true,
     describe: () => {
       const ignored = [...options['ignore-tables'], ...options['ignore-columns']];
       return [
@@ -71,20 +72,21 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
 };
 
 async function run(context: CheckContext, options: Options): Promise<Finding[]> {
-  const { catalogs, expect } = context;
+  const { catalogs, expect, alike } = context;
   const tables = [...catalogs.blue.tables, ...catalogs.green.tables];
   const known = { tables: tables.map((table) => table.path), columns: columnPaths(tables) };
   const ignored = {
     tables: readIgnored(options['ignore-tables'], 2, known.tables),
     columns: readIgnored(options['ignore-columns'], 3, known.columns),
   };
-  const as = expressionsOf(options.as, columnPaths(catalogs.green.tables));
+  const as = expressionsOf(alike ? {} : options.as, columnPaths(catalogs.green.tables));
   const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0, sampled: 0 };
-  tally.findings.push(
-    ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
-    ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
-    ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
-  );
+  if (!alike)
+    tally.findings.push(
+      ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
+      ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
+      ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
+    );
   const match = matchTables(catalogs, expect);
   const isIgnored = (path: Path): boolean => ignored.tables.keys.has(keyOf(path));
   for (const table of match.missing) {

@@ -16,6 +16,8 @@ export interface Comparing {
   readonly urls: Readonly<Record<Side, string>>;
   readonly checks: readonly { readonly name: string; readonly check: Check }[];
   readonly expect: Expectations;
+  /** Of one and the same schema, without migrations in between. */
+  readonly alike?: boolean;
   /** For child processes; secret. */
   readonly env: Readonly<Record<string, string>>;
   /** Readings of each side at the same time. */
@@ -79,6 +81,7 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
       ...readers,
       catalogs: { ...catalogs, blue: only(catalogs.blue, comparing.tables, comparing.without ?? []) },
       expect: comparing.expect,
+      alike: comparing.alike,
       env: { ...comparing.env, GREEN_URL: urls.green },
       signal,
       maxActive: comparing.maxActive,
