@@ -64,6 +64,9 @@ export class StepError extends CutoverError {
   override readonly exit = EXIT.unwound;
 }
 
+/** What was read so far was of a state that cannot be read any more. */
+export class MovedError extends StepError {}
+
 /** Verification found differences; the run unwinds. */
 export class DifferencesError extends CutoverError {
   override readonly exit = EXIT.differences;

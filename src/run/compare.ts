@@ -1,6 +1,6 @@
 import type { Catalog, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, Finding } from '../core/check.ts';
-import { RefusedError, UsageError } from '../core/errors.ts';
+import { MovedError, RefusedError, UsageError } from '../core/errors.ts';
 import type { Expectations, Limits } from '../core/playbook.ts';
 import type { Side } from '../core/side.ts';
 import { didYouMean, keyOf, readName } from '../checks/shared/names.ts';
@@ -8,6 +8,7 @@ import { abortable } from '../checks/shared/run.ts';
 import { addressOf } from '../databases/postgres/address.ts';
 import { Connection } from '../databases/postgres/connection.ts';
 import { Snapshot } from '../databases/postgres/reading/snapshot.ts';
+import { plural } from '../util/units.ts';
 import { databaseOf } from '../util/url.ts';
 import { refusing } from './refusing.ts';
 
@@ -52,7 +53,27 @@ export const isProved = (findings: readonly Finding[]): boolean =>
   findings.every(({ severity }) => severity !== 'failure' && severity !== 'unknown');
 
 /** Runs checks on any two databases, each as it was at one moment of its own. Nothing is written. */
-export const compare = (comparing: Comparing): Promise<Compared> => refusing(() => compareNow(comparing));
+export const compare = (comparing: Comparing): Promise<Compared> =>
+  refusing(async () => {
+    for (let goes = 1; ; goes += 1) {
+      try {
+        const { findings, places } = await compareNow(comparing);
+        return { findings: [...findings, ...readAnew(goes - 1)], places };
+      } catch (error) {
+        if (!(error instanceof MovedError) || goes === GOES) throw error;
+        comparing.progress('compare', 0, 0, `${error.message}: everything is read anew`);
+      }
+    }
+  });
+
+/** How often everything is read, where the state that was begun with is lost each time. */
+const GOES = 3;
+
+function readAnew(times: number): Finding[] {
+  if (times === 0) return [];
+  const message = `read anew ${plural(times, 'time')}: a connection was lost, and it could not be shown that nothing was written since`;
+  return [{ check: 'compare', severity: 'note', message }];
+}
 
 async function compareNow(comparing: Comparing): Promise<Compared> {
   const { urls, jobs, checks, signal } = comparing;
