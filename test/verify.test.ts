@@ -79,6 +79,19 @@ test(
       );
     };
     await proved(10);
+    // It gives way to others while it holds a snapshot of either side, and what it finds is the same.
+    const others = await Promise.all(Array.from({ length: 30 }, () => server().connect()));
+    const asleep = others.map((session) => session.query('select pg_sleep(600)').catch(() => undefined));
+    const giving = work.start(['verify', 'playbook.yml', '--max-active', '29'], env);
+    let heard = '';
+    giving.child.stderr!.on('data', (chunk: string) => (heard += chunk));
+    await until('the word that it waits', () => /waiting since .* more than 29$/m.test(heard));
+    await server().sql(`select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'`);
+    await Promise.all(asleep);
+    const gave = await giving.done;
+    t.is(gave.code, 0, gave.out + gave.err);
+    t.regex(gave.out, /waited .* in all, because more than 29 sessions of others are active/);
+    await Promise.all(others.map((session) => session.end()));
     await altered(green);
     t.is((await cutover(['approve'])).code, 0);
     const ran = await done;

@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import type { Path } from '../core/catalog.ts';
+import type { Checksum, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
+import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { compareTable, type Comparison } from './rows/compare-table.ts';
 import {
   columnPaths,
@@ -18,10 +19,10 @@ import {
 } from './shared/match.ts';
 import { keyOf, readName } from './shared/names.ts';
 import { different, percent, report, type Tally } from './rows/print-checksums.ts';
-import { failure, missingTable, onBoth, unknownName, unread, yamlList } from './shared/run.ts';
+import { failure, missingTable, readBoth, unknownName, unread, yamlList } from './shared/run.ts';
 
 const NAME = 'checksums';
-const options = checkOptions({
+const options = pacedOptions({
   'ignore-columns': z
     .array(z.string())
     .default([])
@@ -52,6 +53,7 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
   bare: true,
   open: (options) => ({
     when: 'closed',
+    compares: true,
     describe: () => {
       const ignored = [...options['ignore-tables'], ...options['ignore-columns']];
       return [
@@ -70,20 +72,21 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
 };
 
 async function run(context: CheckContext, options: Options): Promise<Finding[]> {
-  const { catalogs, expect } = context;
+  const { catalogs, expect, alike } = context;
   const tables = [...catalogs.blue.tables, ...catalogs.green.tables];
   const known = { tables: tables.map((table) => table.path), columns: columnPaths(tables) };
   const ignored = {
     tables: readIgnored(options['ignore-tables'], 2, known.tables),
     columns: readIgnored(options['ignore-columns'], 3, known.columns),
   };
-  const as = expressionsOf(options.as, columnPaths(catalogs.green.tables));
+  const as = expressionsOf(alike ? {} : options.as, columnPaths(catalogs.green.tables));
   const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0, sampled: 0 };
-  tally.findings.push(
-    ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
-    ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
-    ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
-  );
+  if (!alike)
+    tally.findings.push(
+      ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
+      ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
+      ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
+    );
   const match = matchTables(catalogs, expect);
   const isIgnored = (path: Path): boolean => ignored.tables.keys.has(keyOf(path));
   for (const table of match.missing) {
@@ -174,7 +177,14 @@ const missingColumn = (path: Path): Finding =>
 
 /** Compares the large objects; says what the closing line says about them. */
 async function largeObjects(context: CheckContext, tally: Tally): Promise<string> {
-  const { blue, green } = await onBoth(context, (side) => context[side].largeObjects());
+  let both: Readonly<Record<Side, Checksum | undefined>>;
+  try {
+    both = await readBoth(context, (side) => context[side].largeObjects());
+  } catch (error) {
+    tally.findings.push(unread(NAME, 'large objects', error));
+    return '';
+  }
+  const { blue, green } = both;
   if (!blue || !green) {
     tally.findings.push({
       check: NAME,

@@ -6,12 +6,12 @@ import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { keyOf } from './shared/names.ts';
 import { abortable, failure, reading, unread } from './shared/run.ts';
 
 const NAME = 'foreign-keys';
-const options = checkOptions({});
+const options = pacedOptions({});
 
 /** Looks for rows without a parent: triggers that are off let them in, and so does a key that is not validated. */
 export const foreignKeys: Driver<z.infer<typeof options>, CheckOpenContext, Check> = {

@@ -6,12 +6,12 @@ import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { keyOf } from './shared/names.ts';
 import { abortable, failure, reading, unread } from './shared/run.ts';
 
 const NAME = 'indexes';
-const options = checkOptions({});
+const options = pacedOptions({});
 
 /** Looks whether the indexes of green can be relied on. */
 export const indexes: Driver<z.infer<typeof options>, CheckOpenContext, Check> = {

@@ -8,6 +8,7 @@ import { http } from './http.ts';
 import { indexes } from './indexes.ts';
 import { lag } from './lag.ts';
 import { mannered } from './shared/manner.ts';
+import { paced } from './shared/pace.ts';
 import { plans } from './plans.ts';
 import { rowCounts } from './row-counts.ts';
 import { schema } from './schema.ts';
@@ -17,11 +18,11 @@ import { sql } from './sql.ts';
 
 export const checks: Registry<CheckOpenContext, Check> = {
   schema: mannered(schema),
-  'row-counts': mannered(rowCounts),
-  checksums: mannered(checksums),
+  'row-counts': mannered(paced(rowCounts)),
+  checksums: mannered(paced(checksums)),
   sequences: mannered(sequences),
-  'foreign-keys': mannered(foreignKeys),
-  indexes: mannered(indexes),
+  'foreign-keys': mannered(paced(foreignKeys)),
+  indexes: mannered(paced(indexes)),
   plans: mannered(plans),
   sql: mannered(sql),
   command: mannered(command),

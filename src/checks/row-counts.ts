@@ -4,13 +4,13 @@ import type { Driver } from '../core/driver.ts';
 import { eachOf } from '../util/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
-import { checkOptions } from './shared/manner.ts';
+import { pacedOptions } from './shared/pace.ts';
 import { matchTables, readIgnored } from './shared/match.ts';
 import { keyOf } from './shared/names.ts';
 import { failure, missingTable, readBoth, unknownName, unread } from './shared/run.ts';
 
 const NAME = 'row-counts';
-const options = checkOptions({
+const options = pacedOptions({
   'ignore-tables': z
     .array(z.string())
     .default([])
@@ -26,6 +26,7 @@ export const rowCounts: Driver<Options, CheckOpenContext, Check> = {
   bare: true,
   open: (options) => ({
     when: 'closed',
+    compares: true,
     describe: () => [
       `counts the rows of every table on both sides${except(options['ignore-tables'])}; values are not looked at`,
     ],
@@ -43,7 +44,7 @@ async function run(context: CheckContext, ignore: readonly string[]): Promise<Fi
   const isIgnored = (path: readonly string[]): boolean => ignored.keys.has(keyOf(path));
   const match = matchTables(context.catalogs, context.expect);
   const findings = [
-    ...ignored.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known)),
+    ...(context.alike ? [] : ignored.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known))),
     ...match.missing.filter((table) => !isIgnored(table.path)).map((table) => missingTable(NAME, table)),
   ];
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));

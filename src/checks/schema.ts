@@ -20,6 +20,7 @@ export const schema: Driver<z.infer<typeof options>, CheckOpenContext, Check> = 
   bare: true,
   open: () => ({
     when: 'closed',
+    compares: true,
     describe: () => [
       'compares the definitions of all objects: what blue has must be on green unchanged, unless `expect` names it',
       'what only green has is listed',

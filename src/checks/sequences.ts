@@ -23,6 +23,7 @@ export const sequences: Driver<z.infer<typeof options>, CheckOpenContext, Check>
   bare: true,
   open: () => ({
     when: 'closed',
+    compares: true,
     describe: () => ['compares the next value of every sequence of blue with green; green may be ahead'],
     run,
   }),

@@ -37,6 +37,7 @@ export const sql: Driver<Options, CheckOpenContext, Check> = {
   options,
   open: (options) => ({
     when: 'closed',
+    compares: options['same-on-both'] === true,
     describe: () => [
       `${place(options)}, read only: ${oneLine(options.query)}`,
       `expects ${expectation(options)}`,

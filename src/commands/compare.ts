@@ -1,11 +1,10 @@
-import { resolve } from 'node:path';
 import { UsageError, type ExitCode } from '../core/errors.ts';
 import type { Check } from '../core/check.ts';
-import { withBackup, type Restored } from '../rehearse/backup/backup.ts';
 import { compare, type Compared, type Comparing } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
+import { againstBackup } from './shared/against.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf, listOf } from './shared/lists.ts';
+import { jobsOf, listOf, maxActiveOf } from './shared/lists.ts';
 import { givenUrl } from './shared/given-url.ts';
 import { withSignals } from './shared/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
@@ -14,6 +13,7 @@ import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdic
 type CompareOptions = Options<
   VerdictOptions & {
     jobs?: string;
+    maxActive?: string;
     tables?: string;
     checks?: string;
     ignoreTables?: string;
@@ -46,6 +46,7 @@ export async function run(
   const names = listOf(options.checks ?? (tables ? 'checksums' : DEFAULT_CHECKS));
   const checks = names.map((name) => ({ name, check: openCheck(name, options, around) }));
   const jobs = jobsOf(options.jobs);
+  const maxActive = maxActiveOf(options.maxActive);
   const progress = progressLines(io, options);
   const started = performance.now();
   return withSignals(
@@ -54,37 +55,19 @@ export async function run(
       const compareWith = (to: string): Promise<Compared> => {
         const urls: Comparing['urls'] = { blue: url, green: to };
         const expect = { renamed: {}, dropped: [], changed: [] };
-        return compare({ urls, checks, tables, expect, env: {}, jobs, signal, progress });
+        return compare({ urls, checks, tables, expect, env: {}, jobs, maxActive, signal, progress });
       };
+      const backup = { path: against!, url, around, quiet: options.quiet, signal };
       const compared = await (other === undefined
-        ? withBackup(
-            {
-              path: resolve(against!),
-              blue: url,
-              tools: around.tools,
-              signal,
-              progress: (line) => void (options.quiet ?? io.err(line)),
-            },
-            (restored) => compareRestored(restored, compareWith),
-          )
+        ? againstBackup(backup, io, async (copy) => {
+            const { findings, places } = await compareWith(copy.url);
+            return { findings, places: { blue: places.blue, green: copy.place } };
+          })
         : compareWith(other));
       return tellVerdict(compared, performance.now() - started, options, io);
     },
     { means: 'the reading ends; nothing was touched' },
   );
-}
-
-/** What the backup is stands before what was found in it. */
-async function compareRestored(
-  { url, blue, place, findings }: Restored,
-  compareWith: (to: string) => Promise<Compared>,
-): Promise<Compared> {
-  if (url === undefined) return { findings, places: { blue, green: place } };
-  const compared = await compareWith(url);
-  return {
-    findings: [...findings, ...compared.findings],
-    places: { blue: compared.places.blue, green: place },
-  };
 }
 
 function openCheck(name: string, options: CompareOptions, around: Surroundings): Check {

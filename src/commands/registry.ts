@@ -1,10 +1,12 @@
 import { fixture } from './shared/fixture-spec.ts';
 import { rehearse } from './shared/rehearse-spec.ts';
 import {
+  against,
   gate,
   jobs,
   json,
   junit,
+  maxActive,
   metrics,
   metricsOutput,
   optionalRun,
@@ -166,7 +168,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'verify',
     summary: "Run a playbook's checks by themselves, also while a run follows; changes nothing",
     arguments: playbook,
-    options: [quiet, json, junit, jobs, tables],
+    options: [against, quiet, json, junit, jobs, maxActive, tables],
     load: () => import('./verify.ts'),
   },
   {
@@ -177,14 +179,12 @@ export const commands: readonly CommandSpec[] = [
       { name: '[green]', description: 'connection string of the one that is held against it' },
     ],
     options: [
-      {
-        flags: '--against <backup>',
-        description: 'instead of a second one: what pg_dump has written, restored on a server of its own',
-      },
+      against,
       quiet,
       json,
       junit,
       jobs,
+      maxActive,
       tables,
       {
         flags: '--checks <names>',

@@ -122,11 +122,27 @@ export interface Sample {
   readonly share: number;
 }
 
+/** How readings give way to others who work on the same server. */
+export interface Pace {
+  /** No reading of rows begins while more sessions of others than that are at work. */
+  readonly most: number;
+  readonly signal: AbortSignal;
+  /** Heard again and again while readings wait. */
+  waiting(active: number, since: Date): void;
+  /** Heard when they go on after that. */
+  goesOn(): void;
+}
+
 export interface Reader {
   /** Readings that go on at the same time; more of them wait. */
   readonly lanes: number;
   /** From then on, by `performance.now()`, the server ends what it is asked; undefined for never. */
   setDeadline(deadline: number | undefined): void;
+  /**
+   * From then on readings of rows wait, and throw BusyError when they have waited too long; undefined for never. Throws
+   * BusyError at once when it cannot be seen how much others have to do.
+   */
+  setPace(pace: Pace | undefined): Promise<void>;
   catalog(): Promise<Catalog>;
   countRows(table: Path): Promise<bigint>;
   /** Large tables are read in parts; `progress` hears the rows of each. */

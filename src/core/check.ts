@@ -35,9 +35,13 @@ export interface CheckContext {
   /** Catalogs of both sides, read once for all the checks of a verification. */
   readonly catalogs: { readonly blue: Catalog; readonly green: Catalog };
   readonly expect: Expectations;
+  /** Nothing was migrated in between: what the options say of migrations does not count, and names of theirs may be unknown. */
+  readonly alike?: boolean | undefined;
   /** Environment for child processes: the playbook's own plus `GREEN_URL`; secret. Blue is closed by then. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** Of the command line, for every check that reads rows, instead of its own `max-active`. */
+  readonly maxActive?: number | undefined;
   /** The previous copy that follows green; only in the bake of a run that has one. */
   readonly wayBack?: WayBackProbe | undefined;
   progress(done: number, total: number, note?: string): void;
@@ -51,6 +55,10 @@ export interface Check {
    * `closed`: runs after nobody else can connect to either side, so that what it proves stays true.
    */
   readonly when: 'green-open' | 'closed';
+  /** It holds one side against the other, whoever made them; nothing is asked of what the migrations have made. */
+  readonly compares?: boolean;
+  /** It reads rows, and begins no reading while more sessions than `max-active` are at work. */
+  readonly paced?: boolean;
   /** Finds out; throws only when it could not finish. An empty list is a mistake: say what was proved. */
   run(context: CheckContext): Promise<Finding[]>;
 }

@@ -64,6 +64,9 @@ export class StepError extends CutoverError {
   override readonly exit = EXIT.unwound;
 }
 
+/** What was read so far was of a state that cannot be read any more. */
+export class MovedError extends StepError {}
+
 /** Verification found differences; the run unwinds. */
 export class DifferencesError extends CutoverError {
   override readonly exit = EXIT.differences;
@@ -117,6 +120,9 @@ export class InterruptedError extends CutoverError {
     this.exit = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
   }
 }
+
+/** Others had so much to do on a server that nothing more was read there, or it could not be seen whether they had. */
+export class BusyError extends CutoverError {}
 
 /** Somebody asked from another terminal that the run unwinds. */
 export class AbortedError extends CutoverError {

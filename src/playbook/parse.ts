@@ -6,7 +6,7 @@ import type { Hook, Playbook } from '../core/playbook.ts';
 import { readBake, readBakeChecks } from './bake.ts';
 import { readBlue, type ReadFixture } from './blue.ts';
 import { readGreen } from './green.ts';
-import { readClone, readSwitch, readSync, refuseHolding } from './sync.ts';
+import { readClone, readSwitch, readSync, refuseHolding, refusePaced } from './sync.ts';
 import { definition, VERIFY_BY_DEFAULT, type Registries } from './keys/definition.ts';
 import { defaultUse, readUse, type DriverList } from './drivers.ts';
 import { gateAddress, hookLines, readGate, readHooks } from './hooks.ts';
@@ -95,6 +95,7 @@ function readPlaybook(
   for (const name of ['lag', 'statements'])
     if (sync.method === 'none' && bake?.checks.some(({ driver }) => driver === name))
       refuse(['bake', 'checks'], `${name} asks the previous copy, which follows only with sync: logical`);
+  refusePaced(at(root, ['verify']), sync, reading.mistakes);
   const missing = missingPhases({ sync, gate, bake }, uses.migrate?.length === 0);
   return {
     version,

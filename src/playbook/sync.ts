@@ -1,4 +1,6 @@
 import type { CloneOptions, LongTransactions, Playbook, Sync } from '../core/playbook.ts';
+import type { Mistakes } from '../core/text/mistakes.ts';
+import type { Tree } from '../core/text/tree.ts';
 import type { Green } from './green.ts';
 
 type Written =
@@ -47,6 +49,21 @@ export function refuseHolding(
   if (windows.some(({ tooShort }) => tooShort === 'hold')) refuse(['window'], `too-short: hold ${without}`);
   for (const [phase, then] of Object.entries(onFailure))
     if (then === 'hold') refuse(['on-failure', phase], `hold ${without}`);
+}
+
+/** Who waits until others have less to do, while those are locked out of blue, only makes them wait longer. */
+export function refusePaced(checks: Tree | undefined, sync: Sync, mistakes: Mistakes): void {
+  if (sync.method === 'logical' || checks?.kind !== 'list') return;
+  for (const [index, item] of checks.items.entries())
+    for (const [name, { tree }] of item.kind === 'map' ? item.entries : []) {
+      const limit = tree.kind === 'map' ? tree.entries.get('max-active') : undefined;
+      if (limit)
+        mistakes.add(
+          limit.key,
+          ['verify', index, name, 'max-active'],
+          'would let everybody wait longer who cannot work while blue is closed; write sync: logical besides, or take it away and give --max-active to cutover verify',
+        );
+    }
 }
 
 /** Told what does not go together. */

@@ -1,6 +1,6 @@
 import type { Catalog, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, Finding } from '../core/check.ts';
-import { RefusedError, UsageError } from '../core/errors.ts';
+import { MovedError, RefusedError, UsageError } from '../core/errors.ts';
 import type { Expectations, Limits } from '../core/playbook.ts';
 import type { Side } from '../core/side.ts';
 import { didYouMean, keyOf, readName } from '../checks/shared/names.ts';
@@ -8,6 +8,7 @@ import { abortable } from '../checks/shared/run.ts';
 import { addressOf } from '../databases/postgres/address.ts';
 import { Connection } from '../databases/postgres/connection.ts';
 import { Snapshot } from '../databases/postgres/reading/snapshot.ts';
+import { plural } from '../util/units.ts';
 import { databaseOf } from '../util/url.ts';
 import { refusing } from './refusing.ts';
 
@@ -16,10 +17,14 @@ export interface Comparing {
   readonly urls: Readonly<Record<Side, string>>;
   readonly checks: readonly { readonly name: string; readonly check: Check }[];
   readonly expect: Expectations;
+  /** Of one and the same schema, without migrations in between. */
+  readonly alike?: boolean;
   /** For child processes; secret. */
   readonly env: Readonly<Record<string, string>>;
   /** Readings of each side at the same time. */
   readonly jobs: number;
+  /** No rows are read while more sessions of others are active. */
+  readonly maxActive: number | undefined;
   /** Tables whose rows are passed over. */
   readonly without?: readonly Path[];
   /** Of blue: only the rows of these are looked at. */
@@ -48,10 +53,31 @@ export const isProved = (findings: readonly Finding[]): boolean =>
   findings.every(({ severity }) => severity !== 'failure' && severity !== 'unknown');
 
 /** Runs checks on any two databases, each as it was at one moment of its own. Nothing is written. */
-export const compare = (comparing: Comparing): Promise<Compared> => refusing(() => compareNow(comparing));
+export const compare = (comparing: Comparing): Promise<Compared> =>
+  refusing(async () => {
+    for (let goes = 1; ; goes += 1) {
+      try {
+        const { findings, places } = await compareNow(comparing);
+        return { findings: [...findings, ...readAnew(goes - 1)], places };
+      } catch (error) {
+        if (!(error instanceof MovedError) || goes === GOES) throw error;
+        comparing.progress('compare', 0, 0, `${error.message}: everything is read anew`);
+      }
+    }
+  });
+
+/** How often everything is read, where the state that was begun with is lost each time. */
+const GOES = 3;
+
+function readAnew(times: number): Finding[] {
+  if (times === 0) return [];
+  const message = `read anew ${plural(times, 'time')}: a connection was lost, and it could not be shown that nothing was written since`;
+  return [{ check: 'compare', severity: 'note', message }];
+}
 
 async function compareNow(comparing: Comparing): Promise<Compared> {
   const { urls, jobs, checks, signal } = comparing;
+  refuseUnpaced(comparing);
   const opened: Partial<Record<Side, Snapshot>> = {};
   try {
     const places: Partial<Record<Side, Place>> = {};
@@ -76,8 +102,10 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
       ...readers,
       catalogs: { ...catalogs, blue: only(catalogs.blue, comparing.tables, comparing.without ?? []) },
       expect: comparing.expect,
+      alike: comparing.alike,
       env: { ...comparing.env, GREEN_URL: urls.green },
       signal,
+      maxActive: comparing.maxActive,
     };
     const findings: Finding[] = [];
     for (const { name, check } of checks) {
@@ -94,6 +122,14 @@ async function compareNow(comparing: Comparing): Promise<Compared> {
     await opened.blue?.end();
     await opened.green?.end();
   }
+}
+
+/** Throws UsageError when a limit is given, and there is nothing that it would hold back. */
+export function refuseUnpaced({ maxActive, checks }: Pick<Comparing, 'maxActive' | 'checks'>): void {
+  if (maxActive === undefined || checks.some(({ check }) => check.paced)) return;
+  throw new UsageError('--max-active is for checks that read rows, and there is none', {
+    hint: 'row-counts, checksums, foreign-keys and indexes do; leave --max-active out',
+  });
 }
 
 function connector(url: string, side: Side, limits: Comparing['limits']): () => Promise<Connection> {

@@ -5,7 +5,7 @@ import type { RunState } from '../journal/fold.ts';
 import { namesOf } from '../plan/build.ts';
 import { booksNote, runChecks, unfollowedNote, type Checking } from '../steps/shared/checking.ts';
 import { formatDuration } from '../util/units.ts';
-import { compare, type Compared } from './compare.ts';
+import { compare, refuseUnpaced, type Compared } from './compare.ts';
 import { openDrivers, openServer, openStored, type Surroundings } from './open.ts';
 import { refusing } from './refusing.ts';
 import { greenOid } from './reopen.ts';
@@ -14,6 +14,8 @@ export interface Verifying {
   readonly around: Surroundings;
   /** Readings of each side at the same time. */
   readonly jobs: number;
+  /** No rows are read while more sessions of others are active. */
+  readonly maxActive: number | undefined;
   readonly tables: readonly string[] | undefined;
   readonly signal: AbortSignal;
   readonly progress: Checking['progress'];
@@ -28,11 +30,12 @@ export const follows = (state: RunState): boolean =>
 /** The checks of a run whose sides follow each other, while clients write; writers wait for some milliseconds. */
 export const verifyRun = (state: RunState, verifying: Verifying): Promise<Compared> =>
   refusing(async () => {
-    const { around, signal, progress } = verifying;
+    const { around, signal, progress, maxActive } = verifying;
     const { plan } = state;
     const drivers = await openStored(plan, greenOid(state), around);
     try {
       const { database, checks, migrators, env } = drivers;
+      refuseUnpaced({ maxActive, checks });
       const way = { from: state.live, to: other(state.live) };
       const point = await database.live.samePoint(way, plan.live!.follow, {
         signal,
@@ -40,7 +43,10 @@ export const verifyRun = (state: RunState, verifying: Verifying): Promise<Compar
       });
       try {
         const greenUrl = await database.url('green');
-        const findings = await runChecks({ plan, checks, migrators, env, greenUrl, signal, progress }, point);
+        const findings = await runChecks(
+          { plan, checks, migrators, env, greenUrl, signal, progress, maxActive },
+          point,
+        );
         const held = `compared as of one moment, for which writers to ${way.from} waited ${formatDuration(point.heldMs)}`;
         return {
           findings: [
@@ -65,7 +71,7 @@ export const verifyRun = (state: RunState, verifying: Verifying): Promise<Compar
 /** The checks of a playbook on two databases that nobody writes to, whoever made green. */
 export const verifyPlaybook = (playbook: Playbook, verifying: Verifying): Promise<Compared> =>
   refusing(async () => {
-    const { around, signal, progress, jobs, tables } = verifying;
+    const { around, signal, progress, jobs, tables, maxActive } = verifying;
     const server = await openServer(playbook.blue, 'verify', around, playbook.limits, playbook.greenUrl);
     try {
       const { database } = server;
@@ -96,6 +102,7 @@ export const verifyPlaybook = (playbook: Playbook, verifying: Verifying): Promis
         expect: playbook.expect,
         env: drivers.env,
         jobs,
+        maxActive,
         tables,
         limits: playbook.limits,
         signal,

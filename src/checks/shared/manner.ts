@@ -35,7 +35,7 @@ export const mannered = <Options extends Manner>(
   open(options, context) {
     const check = driver.open(options, context);
     return {
-      when: check.when,
+      ...check,
       describe: () => [...check.describe(), ...wordsOf(options)],
       async run(given) {
         const findings = await withLimit(driver.name, options.limit, given, (limited) => check.run(limited));

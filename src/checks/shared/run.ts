@@ -1,6 +1,6 @@
 import type { CheckContext, Finding } from '../../core/check.ts';
 import type { Path, Table } from '../../core/catalog.ts';
-import { isServerError, serverMessage, type ServerError } from '../../core/errors.ts';
+import { BusyError, isServerError, serverMessage, type ServerError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';
 import { didYouMean } from './names.ts';
@@ -34,10 +34,13 @@ export async function onBoth<T>(
   return { blue: blue.value, green: green.value };
 }
 
-/** A side that did not let itself be read: no right, a lock, row security, or something that is gone. */
+/** A side that did not let itself be read: no right, a lock, row security, something that is gone, or others at work. */
 export class UnreadError extends Error {
-  constructor(side: Side, cause: ServerError) {
-    super(`on ${side}: ${serverMessage(cause)}`, { cause });
+  readonly hint: string | undefined;
+
+  constructor(side: Side, cause: ServerError | BusyError) {
+    super(`on ${side}: ${isServerError(cause) ? serverMessage(cause) : cause.message}`, { cause });
+    this.hint = cause instanceof BusyError ? cause.hint : undefined;
   }
 }
 
@@ -52,7 +55,7 @@ export async function reading<T>(side: Side, work: () => Promise<T>): Promise<T>
   try {
     return await work();
   } catch (error) {
-    throw isServerError(error) ? new UnreadError(side, error) : error;
+    throw isServerError(error) || error instanceof BusyError ? new UnreadError(side, error) : error;
   }
 }
 
@@ -63,7 +66,9 @@ export function unread(check: string, what: string, error: unknown): Finding {
     check,
     severity: 'unknown',
     message: `${what} could not be read ${error.message}`,
-    hint: 'let the tool connect as a role that may read everything (BYPASSRLS where policies hide rows), or leave out what it may not',
+    hint:
+      error.hint ??
+      'let the tool connect as a role that may read everything (BYPASSRLS where policies hide rows), or leave out what it may not',
   };
 }
 

@@ -21,6 +21,14 @@ export const jobs = {
   flags: '--jobs <count>',
   description: 'readings of each side at the same time (default: 2)',
 };
+export const maxActive = {
+  flags: '--max-active <count>',
+  description: 'read no rows while more sessions of others than that are active on the server',
+};
+export const against = {
+  flags: '--against <backup>',
+  description: 'instead of a second one: what pg_dump has written, restored on a server of its own',
+};
 export const tables = {
   flags: '--tables <names>',
   description: 'only the rows of these tables, separated by commas',

@@ -12,6 +12,8 @@ export interface Checking {
   readonly env: Readonly<Record<string, string>>;
   readonly greenUrl: string;
   readonly signal: AbortSignal;
+  /** Of the command line: no rows are read while more sessions of others are active. */
+  readonly maxActive?: number | undefined;
   progress(check: string, done: number, total: number, note?: string): void;
 }
 
@@ -33,6 +35,7 @@ export async function runChecks(
     expect: checking.plan.expect,
     env: { ...checking.env, GREEN_URL: checking.greenUrl },
     signal: checking.signal,
+    maxActive: checking.maxActive,
   };
   for (const { name, check } of chosen) {
     checking.signal.throwIfAborted();

@@ -19,23 +19,35 @@ async function heard<T>(answer: Promise<T>): Promise<T> {
 
 /** One connection of a reader. */
 export class Lane {
-  readonly #client: pg.Client;
-  readonly #snapshot: string | undefined;
-  readonly #ask: Ask;
+  #client: pg.Client;
+  /** Of an exported snapshot, whose state is read. */
+  snapshot: string | undefined;
+  /** A statement by itself, outside of every transaction. */
+  readonly ask: Ask;
   deadline: number | undefined;
   #limited = false;
 
   constructor(client: pg.Client, snapshot: string | undefined) {
     this.#client = client;
-    this.#snapshot = snapshot;
-    this.#ask = async (sql) => (await heard(client.query({ text: sql, types: TEXT }))).rows as never;
+    this.snapshot = snapshot;
+    this.ask = async (sql) => (await heard(this.#client.query({ text: sql, types: TEXT }))).rows as never;
+  }
+
+  get client(): pg.Client {
+    return this.#client;
+  }
+
+  /** Goes on over another connection: the one that it had was lost. */
+  renew(client: pg.Client): void {
+    this.#client = client;
+    this.#limited = false;
   }
 
   /** Statements that see one state each, or that of the snapshot. */
   async reading<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
-    if (this.#snapshot !== undefined) return this.within('repeatable read', work);
+    if (this.snapshot !== undefined) return this.within('repeatable read', work);
     await this.#limit();
-    return work(this.#ask);
+    return work(this.ask);
   }
 
   /** What is left of the time, as a limit of the session's. */
@@ -59,9 +71,9 @@ export class Lane {
     await this.#limit();
     return inTransaction(
       this.#client,
-      this.#snapshot === undefined ? isolation : 'repeatable read',
-      () => work(this.#ask),
-      this.#snapshot,
+      this.snapshot === undefined ? isolation : 'repeatable read',
+      () => work(this.ask),
+      this.snapshot,
     );
   }
 
@@ -88,9 +100,10 @@ async function inTransaction<T>(
   snapshot?: string,
 ): Promise<T> {
   await heard(client.query(`begin transaction isolation level ${isolation} read only`));
-  if (snapshot !== undefined) await heard(client.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
   let result: T;
   try {
+    if (snapshot !== undefined)
+      await heard(client.query(`set transaction snapshot ${quoteLiteral(snapshot)}`));
     result = await work();
   } catch (error) {
     // Why it failed counts, and not that there is nothing left to roll back.

@@ -1,11 +1,12 @@
 import type pg from 'pg';
-import type { Checksum, HashedRow, Reader } from '../../../core/catalog.ts';
+import type { Checksum, HashedRow, Path, Reader } from '../../../core/catalog.ts';
 import { eachOf, lanes } from '../../../util/lanes.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
 import { heaviest } from './heaviest.ts';
 import { integrityOf } from './integrity.ts';
 import { Lane } from './lane.ts';
+import { Load, look } from './load.ts';
 import { bucketsSql, rowsSql } from './rows.ts';
 import { readSequences } from './sequences.ts';
 import { Sources } from './source.ts';
@@ -50,50 +51,131 @@ const PART_BYTES = 256 * 1024 * 1024;
 /**
  * A reader over connections that stay the caller's to end, one statement at a time on each. Expects sessions that
  * `prepareReaderSession` has seen. With the id of an exported snapshot it sees the database as it was then; without
- * one, several connections see one state only while nobody writes.
+ * one, several connections see one state only while nobody writes. `mend` is asked about every reading that fails.
  */
 export function createReader(
   clients: readonly pg.Client[],
   snapshot?: string,
   partBytes = PART_BYTES,
+  mend: Mend = () => Promise.resolve(false),
 ): Reader {
   const all = clients.map((client) => new Lane(client, snapshot));
-  const use = lanes(all);
+  const use = mending(lanes(all), mend);
   const sources = new Sources(partBytes);
+  const load = new Load();
   return {
     lanes: clients.length,
     setDeadline(deadline) {
       for (const lane of all) lane.deadline = deadline;
+    },
+    async setPace(pace) {
+      load.set(pace);
+      if (pace) await use((lane) => look(lane.ask));
     },
     catalog: async () => {
       const catalog = await use((lane) => lane.within('repeatable read', (ask) => readCatalog(ask)));
       sources.know(catalog.tables);
       return catalog;
     },
-    countRows: (table) =>
-      use((lane) =>
-        lane.reading(async (ask) =>
-          BigInt((await ask(countSql(await sources.whole(ask, table))))[0]!['rows']!),
-        ),
-      ),
+    ...rowsOf({ use, lanes: clients.length, sources, load }),
+    sequences: () => use((lane) => lane.reading(readSequences)),
+    explain: (sql, options) => use((lane) => lane.explain(sql, options)),
+    heaviest: (count) => use((lane) => lane.reading((ask) => heaviest(ask, count))),
+    query: (sql) => use((lane) => lane.query(sql)),
+  };
+}
+
+type Use = ReturnType<typeof lanes<Lane>>;
+
+/** How often a reading is begun whose connection is lost each time. */
+const GOES = 3;
+
+/** Whether work that failed on a lane may be begun once more there. */
+type Mend = (lane: Lane, error: unknown) => Promise<boolean>;
+
+const mending =
+  (use: Use, mend: Mend): Use =>
+  (work) =>
+    use(async (lane) => {
+      for (let goes = 1; ; goes += 1) {
+        try {
+          return await work(lane);
+        } catch (error) {
+          if (goes === GOES || !(await mend(lane, error))) throw error;
+        }
+      }
+    });
+
+interface Rows {
+  readonly use: Use;
+  readonly lanes: number;
+  readonly sources: Sources;
+  readonly load: Load;
+}
+
+/** Lends a lane for a reading of rows: by then others have little enough to do. */
+const giveWay =
+  ({ use, load }: Pick<Rows, 'use' | 'load'>): Use =>
+  (work) =>
+    use(async (lane) => {
+      await load.pass(lane.ask);
+      return work(lane);
+    });
+
+interface PartReading<T> {
+  /** In parts anyway, for several lanes to go on with. */
+  readonly cut: boolean;
+  readonly read: (ask: Ask, source: string) => Promise<T>;
+  readonly heard?: (result: T) => void;
+}
+
+/** Reads all of a table, in parts where others can go on with them, or are to be given way to in between. */
+async function inParts<T>(
+  { use, lanes: atOnce, sources, load }: Rows,
+  table: Path,
+  { cut, read, heard }: PartReading<T>,
+): Promise<T[]> {
+  const useForRows = giveWay({ use, load });
+  if (!cut && !load.limited) {
+    const whole = await useForRows((lane) =>
+      lane.reading(async (ask) => read(ask, await sources.whole(ask, table))),
+    );
+    heard?.(whole);
+    return [whole];
+  }
+  const parts = await use((lane) => lane.reading((ask) => sources.parts(ask, table)));
+  return eachOf(parts, atOnce, async (part) => {
+    const once = (ask: Ask) => read(ask, part);
+    const result = await useForRows((lane) => (parts.length > 1 ? lane.alone(once) : lane.reading(once)));
+    // By now it is certain that it will not be read once more.
+    heard?.(result);
+    return result;
+  });
+}
+
+/** What takes as long as there are rows, and so gives way to others where that is asked for. */
+function rowsOf(rows: Rows) {
+  const { sources } = rows;
+  const useForRows = giveWay(rows);
+  return {
+    countRows: async (table) => {
+      const counts = await inParts(rows, table, {
+        cut: false,
+        read: async (ask, source) => BigInt((await ask(countSql(source)))[0]!['rows']!),
+      });
+      return counts.reduce((sum, count) => sum + count, 0n);
+    },
     checksum: async (table, columns, { sample, progress } = {}) => {
-      // One lane by itself leaves the parallel work to the server.
-      const parts = await use((lane) =>
-        lane.reading(async (ask) =>
-          clients.length > 1 ? sources.parts(ask, table) : [await sources.whole(ask, table)],
-        ),
-      );
-      const sums = await eachOf(parts, clients.length, async (part) => {
-        const read = (ask: Ask) => ask(checksumSql(part, columns, sample));
-        const [row] = await use((lane) => (parts.length > 1 ? lane.alone(read) : lane.reading(read)));
-        const sum = toChecksum(row!);
-        progress?.(sum.rows);
-        return sum;
+      const sums = await inParts(rows, table, {
+        // One lane by itself leaves the parallel work to the server.
+        cut: rows.lanes > 1,
+        read: async (ask, source) => toChecksum((await ask(checksumSql(source, columns, sample)))[0]!),
+        heard: (sum) => progress?.(sum.rows),
       });
       return sums.reduce(added, NOTHING);
     },
     columnSums: (table, columns) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
           const source = await sources.whole(ask, table);
           const sums: string[] = [];
@@ -106,35 +188,23 @@ export function createReader(
         }),
       ),
     buckets: (table, columns, cut, outer) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
-          const rows = await ask(bucketsSql(await sources.whole(ask, table), columns, cut, outer));
-          return new Map(rows.map((row) => [Number(row['bucket']), toChecksum(row)]));
+          const sums = await ask(bucketsSql(await sources.whole(ask, table), columns, cut, outer));
+          return new Map(sums.map((row) => [Number(row['bucket']), toChecksum(row)]));
         }),
       ),
     rowsIn: (table, columns, buckets, options) =>
-      use((lane) =>
+      useForRows((lane) =>
         lane.reading(async (ask) => {
-          const rows = await ask(rowsSql(await sources.whole(ask, table), columns, buckets, options));
-          return rows.map(toHashedRow);
+          const found = await ask(rowsSql(await sources.whole(ask, table), columns, buckets, options));
+          return found.map(toHashedRow);
         }),
       ),
-    ...besides(use),
-  };
+    largeObjects: () => useForRows((lane) => lane.reading(readLargeObjects)),
+    integrity: integrityOf((work) => useForRows((lane) => lane.within('repeatable read', work))),
+  } satisfies Partial<Reader>;
 }
-
-type Use = ReturnType<typeof lanes<Lane>>;
-
-/** What is not of one table. */
-const besides = (use: Use) =>
-  ({
-    largeObjects: () => use((lane) => lane.reading(readLargeObjects)),
-    integrity: integrityOf((work) => use((lane) => lane.within('repeatable read', work))),
-    sequences: () => use((lane) => lane.reading(readSequences)),
-    explain: (sql, options) => use((lane) => lane.explain(sql, options)),
-    heaviest: (count) => use((lane) => lane.reading((ask) => heaviest(ask, count))),
-    query: (sql) => use((lane) => lane.query(sql)),
-  }) satisfies Partial<Reader>;
 
 /** Columns that are summed up in one reading. */
 const SUMS = 400;
