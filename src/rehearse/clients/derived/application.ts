@@ -160,7 +160,8 @@ export class Application {
     }
     for (const [name, { statements }] of this.#first) {
       const now = this.#now.get(name);
-      if (JSON.stringify(now?.statements) !== JSON.stringify(statements)) this.#tell(name);
+      const same = JSON.stringify(now?.statements) === JSON.stringify(statements);
+      if (statements.reads && !same) this.#tell(name);
     }
   }
 

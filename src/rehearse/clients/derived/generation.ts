@@ -33,8 +33,8 @@ export async function readGeneration(connection: Client, first?: Generation): Pr
   for (const shape of await readShapes(connection)) {
     const name = displayPath(shape.path);
     const before = first?.get(name);
-    // A table that the migrations have made is nobody's so far.
-    if (first && !before) continue;
+    // A table that the migrations have made is nobody's so far, and one that was left out stays so.
+    if (first && !before?.statements.reads) continue;
     const print = printOf(shape);
     tables.set(name, before?.print === print ? before : await tableOf(connection, shape, print, before));
   }
