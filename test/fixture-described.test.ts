@@ -5,7 +5,7 @@ import { UsageError } from '../src/core/errors.ts';
 import { PlaybookError } from '../src/core/text/mistakes.ts';
 import { addressOf } from '../src/databases/postgres/address.ts';
 import { Connection } from '../src/databases/postgres/connection.ts';
-import { readFixture } from '../src/databases/postgres/fixture/describe.ts';
+import { readFixture, type Write } from '../src/databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../src/databases/postgres/fixture/load.ts';
 import { loadPlaybook } from '../src/playbook/load.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';
@@ -122,7 +122,7 @@ test('writes are made as often as their weights say, spread over the whole', asy
   await work.file('fixture.yml', JSON.stringify({ load: [], writes: ['a', { sql: 'b', weight: 3 }] }));
   const { writes } = await readFixture(work.folder);
   t.deepEqual(
-    inProportion(writes).map(({ sql }) => sql),
+    inProportion(writes as readonly Write[]).map(({ sql }) => sql),
     ['b', 'a', 'b', 'b'],
   );
   t.deepEqual(inProportion([]), []);

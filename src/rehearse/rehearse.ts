@@ -136,7 +136,7 @@ async function outcomeOf(
     expected: [`database ${there.name}${on}`],
     over: OVER.has(runs.at(-1)?.phase ?? 'refused'),
   });
-  return { runs, acknowledged, promises };
+  return { runs, acknowledged, promises: [...promises, ...take.work.anew()] };
 }
 
 async function perform(
@@ -174,7 +174,12 @@ async function perform(
       errors,
       acknowledged,
       measured: [],
-      findings: [...told.map(commandFinding), ...heldFindings(follows, held, told, answered), ...promises],
+      findings: [
+        ...told.map(commandFinding),
+        ...heldFindings(follows, held, told, answered),
+        ...promises,
+        ...take.work.done(),
+      ],
       without: take.without,
     };
   } finally {

@@ -10,12 +10,12 @@ import type { StandIn, Undo } from '../core/stand-in.ts';
 import { FileJournalStore } from '../journal/file.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import { Clients, type ClientsOptions } from './clients/clients.ts';
-import { inProportion } from './clients/proportion.ts';
+import { workOf, type Work } from './clients/mix.ts';
 import type { Fixture } from '../databases/postgres/fixture/describe.ts';
 import { loadBallast, REWRITE } from './stage/disk.ts';
 import { Kit } from './stage/kit.ts';
 import { Network } from './stage/network.ts';
-import { Ledger, LEDGER_SCHEMA, type Transaction } from './clients/ledger.ts';
+import { Ledger, LEDGER_SCHEMA } from './clients/ledger.ts';
 import { restage } from './restage.ts';
 import type { Stage } from './stage/stage.ts';
 import { Tool } from './tool.ts';
@@ -57,6 +57,7 @@ export class Take {
   readonly tool: Tool;
   readonly ledger: Ledger;
   readonly clients: Clients;
+  readonly work: Work;
   /** What of the playbook is not rehearsed, a line each. */
   readonly without: readonly string[];
   /** The staged playbook's file. */
@@ -70,7 +71,7 @@ export class Take {
   readonly #kit: Kit;
 
   private constructor(
-    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'without' | 'file' | 'refuse' | 'network'> & {
+    parts: Pick<Take, 'tool' | 'ledger' | 'clients' | 'work' | 'without' | 'file' | 'refuse' | 'network'> & {
       store: FileJournalStore;
       kit: Kit;
       signal: AbortSignal;
@@ -79,6 +80,7 @@ export class Take {
     this.tool = parts.tool;
     this.ledger = parts.ledger;
     this.clients = parts.clients;
+    this.work = parts.work;
     this.without = parts.without;
     this.file = parts.file;
     this.refuse = parts.refuse;
@@ -110,7 +112,7 @@ export class Take {
       await writeFile(file, text);
       const ledger = new Ledger(LEDGER_SCHEMA);
       const address = placed.address ?? (() => stage.clientUrl('blue'));
-      const own = inProportion(fixture.writes).map(({ sql }) => transactionOf(sql));
+      const work = await workOf(fixture, ledger, stage.clientUrl('blue'));
       const state = join(folder, 'state');
       return new Take({
         tool: new Tool({
@@ -122,11 +124,9 @@ export class Take {
           signal,
         }),
         ledger,
-        clients: new Clients(address, ledger, {
-          ...options.clients,
-          transactions: [ledger.read, ...own],
-        }),
-        without: [...without, ...placed.without],
+        clients: new Clients(address, { ...options.clients, ...work }),
+        work,
+        without: [...without, ...placed.without, ...work.without],
         file,
         refuse: placed.refuse,
         network,
@@ -180,12 +180,6 @@ export function keptDatabase({ plan, live }: RunState): string {
 const TAMPERING = `insert into ${LEDGER_SCHEMA}.states values (-1, -1, 1);\n`;
 /** Works for a while, and fails. */
 const FAILING = `update ${LEDGER_SCHEMA}.accounts set balance = balance + 1; select 1 / 0;\n`;
-
-const transactionOf =
-  (sql: string): Transaction =>
-  async (connection) => {
-    await connection.query(sql);
-  };
 
 /** A migration that no playbook has. */
 async function plant(folder: string, sql: string): Promise<Readonly<Record<string, unknown>>> {

@@ -21,10 +21,11 @@ export class Ledger {
 
   /** `perSecond` transactions of all clients together; 0 for as many as there can be. */
   constructor(url: string, { clients = 8, perSecond = 400 } = {}) {
-    this.#clients = new Clients(() => url, this.#book, {
+    this.#clients = new Clients(() => url, {
       clients,
       perSecond,
-      transactions: [this.#book.read],
+      transactions: [...this.#book.writes, this.#book.read],
+      reads: [this.#book.read],
     });
   }
 

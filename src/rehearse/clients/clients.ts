@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { messageOf } from '../../core/errors.ts';
-import type { Ledger, Transaction } from './ledger.ts';
+import type { Transaction } from './ledger.ts';
 
 /** A transaction that came through: when it was due, by `performance.now()`, and how long after that it was answered. */
 export interface Answered {
@@ -20,8 +20,10 @@ export interface ClientsOptions {
   readonly clients: number;
   /** Transactions of all clients together; 0 for as many as there can be. */
   readonly perSecond: number;
-  /** Besides those of the ledger. */
-  readonly transactions?: readonly Transaction[];
+  /** What they do, one after the other and over again. */
+  readonly transactions: readonly Transaction[];
+  /** The same while they only read. */
+  readonly reads: readonly Transaction[];
 }
 
 const CONNECT_MS = 20_000;
@@ -38,20 +40,20 @@ export class Clients {
   /** They read, and write nothing. */
   reading = false;
   readonly #address: () => string | Promise<string>;
-  readonly #ledger: Ledger;
   readonly #clients: number;
   readonly #every: number;
-  readonly #kinds: readonly Transaction[];
+  readonly #transactions: readonly Transaction[];
+  readonly #reads: readonly Transaction[];
   readonly #over = new AbortController();
   #running: Promise<void>[] = [];
 
   /** `address` is asked for at every connecting. */
-  constructor(address: () => string | Promise<string>, ledger: Ledger, options: ClientsOptions) {
+  constructor(address: () => string | Promise<string>, options: ClientsOptions) {
     this.#address = address;
-    this.#ledger = ledger;
     this.#clients = options.clients;
     this.#every = options.perSecond === 0 ? 0 : (1000 * options.clients) / options.perSecond;
-    this.#kinds = [...ledger.writes, ...(options.transactions ?? [])];
+    this.#transactions = options.transactions;
+    this.#reads = options.reads;
   }
 
   start(): void {
@@ -72,8 +74,8 @@ export class Clients {
       const began = performance.now();
       try {
         connection ??= await this.#connect();
-        const kind = this.reading ? this.#ledger.read : this.#kinds[round % this.#kinds.length]!;
-        await kind(connection, client);
+        const all = this.reading ? this.#reads : this.#transactions;
+        await all[round % all.length]!(connection, client);
         this.answered.push({ at: due, ms: performance.now() - due });
         due = this.#every === 0 ? performance.now() : due + this.#every;
       } catch (error) {

@@ -61,9 +61,11 @@ insert into ${this.#in}accounts select i, ${BALANCE} from generate_series(1, ${A
     return this.#entries.size + this.#numbers.size;
   }
 
+  readonly transfer: Transaction = (connection) => this.#transfer(connection);
+
   readonly writes: readonly Transaction[] = [
     (connection, client) => this.#insert(connection, client),
-    (connection) => this.#transfer(connection),
+    this.transfer,
     (connection, client) => this.#number(connection, client),
     (connection, client) => this.#state(connection, client),
   ];
