@@ -1,15 +1,15 @@
 import ava from 'ava';
-import { allCells, type Cell, type Recorded } from './crash/cells.ts';
+import { allCells, isOfRun, type Cell, type Recorded } from './crash/cells.ts';
 import { playMatrix } from './crash/matrix.ts';
 
 const CELLS = 30;
-const LIVE_CELLS = 14;
+const LIVE_CELLS = 22;
 
 const test = ava.serial;
 
 /** Cells that differ only in their point. */
 const sort = ({ subject, fault, side, recovery, torn, again }: Cell): string =>
-  [subject, fault, subject === 'run' ? `${side} ${recovery}` : '', torn, again !== undefined].join(' ');
+  [subject, fault, isOfRun(subject) ? `${side} ${recovery}` : '', torn, again !== undefined].join(' ');
 
 /** Evenly over all of them. */
 function some(recorded: Recorded, count: number): Cell[] {

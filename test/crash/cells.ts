@@ -8,8 +8,8 @@ import type { Fault, Moment, Order } from './order.ts';
 import { readPoints, restart, scene, withoutWrites, type Scene, type Stage } from './scene.ts';
 
 export type Recovery = 'resume' | 'abort';
-/** Commands into which faults are put: a run, and what may follow a completed one. */
-export type Subject = 'run' | 'swap-back' | 'switch' | 'retire';
+/** Commands into which faults are put: a run, whole or held before its switch and gone on with, and what may follow it. */
+export type Subject = 'run' | 'prepare' | 'go-on' | 'swap-back' | 'switch' | 'retire';
 
 export interface Cell {
   readonly subject: Subject;
@@ -23,9 +23,12 @@ export interface Cell {
 }
 
 export const nameOf = ({ subject, fault, point, side, torn, recovery, again }: Cell): string =>
-  `${fault} ${torn ? 'in the middle of' : side} ${subject}: ${point} → ${subject === 'run' ? recovery : 'again'}${
+  `${fault} ${torn ? 'in the middle of' : side} ${subject}: ${point} → ${isOfRun(subject) ? recovery : 'again'}${
     again === undefined ? '' : `, killed at its effect ${again}, and once more`
   }`;
+
+/** Before it is completed a run can be gone on with, or put back. */
+export const isOfRun = (subject: Subject): boolean => ['run', 'prepare', 'go-on'].includes(subject);
 
 /** The points of a life without faults, in order, and what the databases look like then. */
 export interface Recorded {
@@ -34,13 +37,14 @@ export interface Recorded {
 }
 
 const argumentsOf = (subject: Subject, { database, stage }: Scene): string[] =>
-  subject === 'run'
-    ? ['run', 'playbook.yml', '--yes']
-    : subject === 'swap-back'
-      ? ['swap-back', ...(stage.live ? [] : ['--accept-data-loss']), '--yes']
-      : subject === 'switch'
-        ? ['switch', '--yes']
-        : ['retire', '--confirm', `${database}_previous`];
+  ({
+    run: ['run', 'playbook.yml', '--yes'],
+    prepare: ['run', 'playbook.yml', '--prepare', '--yes'],
+    'go-on': ['resume', '--yes'],
+    'swap-back': ['swap-back', ...(stage.live ? [] : ['--accept-data-loss']), '--yes'],
+    switch: ['switch', '--yes'],
+    retire: ['retire', '--confirm', `${database}_previous`],
+  })[subject];
 
 async function must(outcome: Promise<Outcome>): Promise<Outcome> {
   const ended = await outcome;
@@ -51,12 +55,18 @@ async function must(outcome: Promise<Outcome>): Promise<Outcome> {
 /** Lives that together have every command in them. */
 const lives = ({ live }: Stage): readonly (readonly Subject[])[] => [
   live ? ['run', 'swap-back', 'switch'] : ['run', 'swap-back'],
-  ['run', 'retire'],
+  live ? ['prepare', 'go-on', 'retire'] : ['run', 'retire'],
 ];
 
 /** What has to be done before a command can be given. */
-const before = (subject: Subject): readonly Subject[] =>
-  subject === 'run' ? [] : subject === 'switch' ? ['run', 'swap-back'] : ['run'];
+const BEFORE: Readonly<Record<Subject, readonly Subject[]>> = {
+  run: [],
+  prepare: [],
+  'go-on': ['prepare'],
+  'swap-back': ['run'],
+  switch: ['run', 'swap-back'],
+  retire: ['run'],
+};
 
 /** Lives whole lives, and notes every effect of them. */
 export async function record(at: Stage): Promise<Recorded> {
@@ -88,7 +98,7 @@ export async function play(
   try {
     subject.client.start();
     if (!(await subject.client.writes(5000))) return { problems: ['the scene is broken'], end: '' };
-    for (const first of before(cell.subject)) await must(subject.cutover(argumentsOf(first, subject)));
+    for (const first of BEFORE[cell.subject]) await must(subject.cutover(argumentsOf(first, subject)));
     const { fault, point, side, torn } = cell;
     const order: Partial<Order> = { fault, point, side, ...(torn ? { torn } : {}) };
     const struck = subject.cutover(argumentsOf(cell.subject, subject), order);
@@ -101,6 +111,7 @@ export async function play(
       return { problems: mayBe ? [] : [`the point was not reached: ${outcome.err}`], end: 'not reached' };
     }
     const problems = await recover(subject, cell, outcome, said);
+    problems.push(...(await letGo(subject, cell, said)));
     problems.push(...(await problemsOf(subject, expected)));
     const status = await statusOf(subject);
     return { problems: problems.length > 0 ? [...problems, ...said] : [], end: status?.phase ?? 'no run' };
@@ -129,12 +140,7 @@ async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: strin
     return [`ended with ${outcome.code} ${outcome.signal ?? ''}`];
   const now = await unheld(subject);
   if (isSettled(now)) return [];
-  const command =
-    cell.subject === 'run'
-      ? cell.recovery === 'resume'
-        ? ['resume', '--yes']
-        : ['abort']
-      : argumentsOf(cell.subject, subject);
+  const command = recoveryOf(cell, subject);
   if (cell.again !== undefined) {
     const first = await subject.cutover(command, { fault: 'kill', nth: cell.again, side: 'before' });
     said.push(first.err);
@@ -145,6 +151,18 @@ async function recover(subject: Scene, cell: Cell, outcome: Outcome, said: strin
   // A resume goes on with what can be gone on with; on its way back a run only gets back.
   const allowed = cell.recovery === 'resume' && cell.fault !== 'kill' ? [0, 4] : [0];
   return allowed.includes(recovered.code ?? -1) ? [] : [`${command[0]} ended with ${recovered.code}`];
+}
+
+const recoveryOf = ({ subject, recovery }: Cell, scene: Scene): string[] =>
+  isOfRun(subject) ? (recovery === 'resume' ? ['resume', '--yes'] : ['abort']) : argumentsOf(subject, scene);
+
+/** A run that is held is no end: it is gone on with, or put back. */
+async function letGo(subject: Scene, cell: Cell, said: string[]): Promise<string[]> {
+  if ((await statusOf(subject))?.phase !== 'held') return [];
+  const command = recoveryOf(cell, subject);
+  const ended = await subject.cutover(command);
+  said.push(ended.err);
+  return ended.code === 0 ? [] : [`${command[0]} of the run that was held ended with ${ended.code}`];
 }
 
 /** How it stands once nobody works on it: whoever lets clients go on after a death needs a moment. */
@@ -159,9 +177,9 @@ async function unheld(subject: Scene): Promise<Status> {
 export function allCells({ points }: Recorded): Cell[] {
   const cells: Cell[] = [];
   const recoveries = ['resume', 'abort'] as const;
-  for (const subject of ['run', 'swap-back', 'switch', 'retire'] as const) {
+  for (const subject of ['run', 'prepare', 'go-on', 'swap-back', 'switch', 'retire'] as const) {
     for (const [index, point] of (points[subject] ?? []).entries()) {
-      const turn = subject === 'run' ? recoveries : recoveries.slice(0, 1);
+      const turn = isOfRun(subject) ? recoveries : recoveries.slice(0, 1);
       const isJournal = point.startsWith('journal');
       for (const recovery of turn) {
         for (const side of ['before', 'after'] as const)
