@@ -12,7 +12,7 @@ import { createReader, prepareReaderSession } from '../databases/postgres/readin
 import type { RunState } from '../journal/fold.ts';
 import { namesOf } from '../plan/build.ts';
 import { booksNote } from '../steps/shared/checking.ts';
-import { displayPath, parsePath } from '../util/sql.ts';
+import { displayPath, meantBy } from '../util/sql.ts';
 import { databaseOf } from '../util/url.ts';
 import { compare, refuseUnpaced, type Compared } from './compare.ts';
 import { openDrivers, openServer, openStored, type Drivers, type Surroundings } from './open.ts';
@@ -184,11 +184,7 @@ function untold(tables: readonly string[]): Finding[] {
   ];
 }
 
-/** With `public` filled in where only that makes sense. */
-function keysOf(name: string): string[] {
-  const path = parsePath(name);
-  return path ? [keyOf(path), keyOf(['public', ...path])] : [];
-}
+const keysOf = (name: string): string[] => meantBy(name).map(keyOf);
 
 /** One of the names is in the one, and not in the other. */
 const only = (names: readonly string[], one: ReadonlySet<string>, other: ReadonlySet<string>): boolean =>

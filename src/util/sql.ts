@@ -25,6 +25,12 @@ export const displayPath = (path: readonly string[]): string => path.map(display
 const displayName = (name: string): string =>
   /^[a-z_][a-z0-9_$]*$/.test(name) ? name : name === '' ? '""' : quoteIdentifier(name);
 
+/** The paths that a name in a playbook may mean: as it is written, and in `public`; none when it is not a path. */
+export function meantBy(text: string): string[][] {
+  const path = parsePath(text);
+  return path ? [path, ['public', ...path]] : [];
+}
+
 /** Reads `schema.table."Odd.Column"`; undefined when it is not a path. Unquoted names fold to lower case as in SQL. */
 export function parsePath(text: string): string[] | undefined {
   const parts: string[] = [];

@@ -1,6 +1,6 @@
 import type { Catalog, Column, HashedColumn, Path, Table } from '../../core/catalog.ts';
 import type { Expectations } from '../../core/playbook.ts';
-import { parsePath } from '../../util/sql.ts';
+import { meantBy } from '../../util/sql.ts';
 import { keyOf, readName } from './names.ts';
 import { readRenames, type Renames } from './renames.ts';
 
@@ -18,14 +18,9 @@ export interface TableMatch {
   readonly dropped: readonly Table[];
 }
 
-/** The paths of names in `expect.dropped`, with `public` filled in where only that makes sense. */
+/** What names in `expect.dropped` may mean. */
 export const droppedKeys = (expect: Expectations): ReadonlySet<string> =>
-  new Set(
-    expect.dropped.flatMap((name) => {
-      const path = parsePath(name);
-      return path ? [keyOf(path), keyOf(['public', ...path])] : [];
-    }),
-  );
+  new Set(expect.dropped.flatMap(meantBy).map(keyOf));
 
 /** Finds blue's tables on green. */
 export function matchTables(

@@ -52,7 +52,7 @@ export class Following extends Turning implements Live {
   async plan(sync: Sync, dropped: readonly string[], connectionLimit: number): Promise<FollowPlan> {
     const tables = await readTables(await this.sides.hand('blue'));
     return {
-      tables: toFollow(tables, new Set(dropped), sync.withoutIdentity === 'full'),
+      tables: toFollow(tables, dropped, sync.withoutIdentity === 'full'),
       connectionLimit,
     };
   }

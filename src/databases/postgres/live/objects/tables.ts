@@ -1,5 +1,5 @@
 import type { FollowedTable } from '../../../../core/live.ts';
-import { displayPath, quoteIdentifier, quotePath } from '../../../../util/sql.ts';
+import { meantBy, quoteIdentifier, quotePath } from '../../../../util/sql.ts';
 import { notOfExtension, userSchema } from '../../catalog/sql.ts';
 import type { Connection } from '../../connection.ts';
 
@@ -69,16 +69,17 @@ export function inBoth(
   });
 }
 
-/** Blue's tables without what the playbook says that the migrations drop. */
+/** Blue's tables without what the playbook says that the migrations drop: schemas, tables, columns. */
 export function toFollow(
   tables: readonly TableFacts[],
-  dropped: ReadonlySet<string>,
+  dropped: readonly string[],
   full: boolean,
 ): FollowedTable[] {
+  const gone = new Set(dropped.flatMap(meantBy).map(key));
   return tables
-    .filter(({ logged, path }) => logged && !dropped.has(displayPath(path)))
+    .filter(({ logged, path }) => logged && !gone.has(key(path)) && !gone.has(key(path.slice(0, 1))))
     .map((table) => {
-      const kept = table.columns.filter((column) => !dropped.has(displayPath([...table.path, column])));
+      const kept = table.columns.filter((column) => !gone.has(key([...table.path, column])));
       return {
         path: table.path,
         columns: kept.length === table.columns.length ? undefined : kept,
