@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RefusedError } from '../core/errors.ts';
+import { codeOf, RefusedError } from '../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
 import type { PlannedStep } from '../core/plan.ts';
@@ -18,7 +18,14 @@ export interface Reopened {
 }
 
 /** Opens a run again. Throws RefusedError when it is in none of the phases, or when another process works on it. */
-export const reopen = (...args: Parameters<typeof open>): Promise<Reopened> => refusing(() => open(...args));
+export const reopen = (...args: Parameters<typeof open>): Promise<Reopened> =>
+  refusing(() =>
+    open(...args).catch((error: unknown) => {
+      // Who takes up the run at the same moment, such as a guard, takes us for what was left of it; now it is seen.
+      if (codeOf(error) !== '57P01') throw error;
+      return open(...args);
+    }),
+  );
 
 async function open(
   store: JournalStore,
