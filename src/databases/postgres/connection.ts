@@ -49,7 +49,7 @@ export class Connection {
     } catch (error) {
       await endClient(client);
       if (error instanceof StepError) throw error;
-      const cause = withTimeoutCode(error);
+      const cause = withCode(error);
       throw new StepError(
         `cannot connect to ${database} on ${address.host}:${address.port}: ${connectMessage(cause)}`,
         {
@@ -126,11 +126,11 @@ export function lostError(error: Error): StepError {
   return new StepError(`the connection to the server was lost: ${error.message}`, { cause });
 }
 
-/** The driver's own words for a connection that did not come about in time have no code. */
-function withTimeoutCode(error: unknown): unknown {
-  return error instanceof Error && error.message === 'timeout expired'
-    ? Object.assign(error, { code: 'ETIMEDOUT' })
-    : error;
+/** The driver's own words for a connection that did not come about in time, or broke in the login, have no code. */
+function withCode(error: unknown): unknown {
+  if (!(error instanceof Error) || codeOf(error) !== undefined) return error;
+  if (error.message === 'timeout expired') return Object.assign(error, { code: 'ETIMEDOUT' });
+  return error.message.startsWith('Connection terminated') ? Object.assign(error, { code: '08006' }) : error;
 }
 
 /** A pooler tells its clients a process id of its own making. What the tool holds is a session, which no pooler gives. */
@@ -160,6 +160,7 @@ function connectHint(cause: unknown, address: Address): string {
 
 // No connection free, or the server is starting up, shutting down, or not there yet.
 const PASSING = new Set([
+  '08006',
   '53300',
   '57P01',
   '57P02',
