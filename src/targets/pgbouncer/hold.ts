@@ -69,6 +69,8 @@ export class PgbouncerHold implements Hold {
   async #startLoginsSoon(through: AbortSignal): Promise<void> {
     while (await sleep(POLL_MS, true, { signal: through }).catch(() => false)) {
       const rows = await (await this.#console()).ask('SHOW DATABASES');
+      // The answer may be of a pause that is over, and logins of the next one must not begin by it.
+      if (through.aborted) return;
       const marked = rows.filter((row) => row['paused'] === '1').map((row) => row['name']);
       if (this.#entries.every((name) => marked.includes(name))) return this.#startLogins();
     }

@@ -92,6 +92,7 @@ export class Load {
           `for ${formatDuration(this.#longestMs)} more than ${plural(pace.most, 'session')} of others were at work`,
           { hint: 'read at another time, or with a higher limit (max-active)' },
         );
+      // What ended the sleep is thrown as what it is, and not as an AbortError.
       await sleep(EVERY_MS, undefined, { signal: pace.signal }).catch(() => undefined);
       pace.signal.throwIfAborted();
     }
