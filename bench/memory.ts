@@ -8,7 +8,7 @@ import { testServer, type TestServer } from '../test/helpers/postgres.ts';
 const FEW = 1000;
 const MANY = 3_000_000;
 const GOAL_RATIO = 1.15;
-const cli = new URL('../dist/cli.js', import.meta.url).pathname;
+const cli = new URL('../dist/bin/cli.js', import.meta.url).pathname;
 
 const server = await testServer();
 try {

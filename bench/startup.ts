@@ -8,7 +8,7 @@ const WARM_UP = 3;
 const PAIRS = 21;
 
 const root = new URL('..', import.meta.url).pathname;
-const built = join(root, 'dist/cli.js');
+const built = join(root, 'dist/bin/cli.js');
 if (!existsSync(built)) spawnSync('npm', ['run', 'build'], { cwd: root, stdio: 'inherit' });
 
 function measure(args: readonly string[]): number {

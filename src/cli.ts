@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { nodeProblem } from './commands/shared/node-version.ts';
+import { nodeProblem } from './util/node-version.ts';
 
 // Should the event loop run dry before `main` settles, that is an error inside the tool, and not a success.
 process.exitCode = 1;

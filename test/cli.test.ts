@@ -4,7 +4,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { satisfies } from '../src/commands/shared/node-version.ts';
+import { satisfies } from '../src/util/node-version.ts';
 import { commands } from '../src/commands/registry.ts';
 import { cli, root, workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
@@ -434,9 +434,9 @@ const run = (file: string, args: string[]): Promise<{ code: unknown; out: string
 test('a Node that is too old is told which one is needed, before anything else is loaded', async (t) => {
   const work = await workplace(t);
   // Only these two: whatever else the start imported would be missing.
-  for (const file of ['cli.ts', 'commands/shared/node-version.ts']) {
+  for (const file of ['cli.ts', 'util/node-version.ts']) {
     const source = stripTypeScriptTypes(readFileSync(join(root, 'src', file), 'utf8'));
-    mkdirSync(join(work.folder, 'dist/commands/shared'), { recursive: true });
+    mkdirSync(join(work.folder, 'dist/util'), { recursive: true });
     const path = join(work.folder, 'dist', file.replace('.ts', '.js'));
     writeFileSync(path, source.replaceAll(".ts'", ".js'"));
   }

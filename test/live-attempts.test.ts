@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import ava, { type ExecutionContext } from 'ava';
 import { blackhole } from './helpers/blackhole.ts';
+import { statusIn } from './helpers/cli.ts';
 import { LIVE_SETTINGS } from './helpers/live-scene.ts';
 import { majors, testServer } from './helpers/postgres.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -209,10 +210,8 @@ test(title('nobody writes to the previous copy while it is retired'), async (t) 
     const { errors } = await ledger.stop();
     t.deepEqual(errors, [], struck.err);
     t.deepEqual(await ledger.problems(from, blue.name), []);
-    const phase = async (): Promise<string> =>
-      (JSON.parse((await work.cutover(['status', '--json'], through)).out) as { phase: string }).phase;
-    if ((await phase()) !== 'unwound') await work.cutover(['abort'], through);
-    t.is(await phase(), 'unwound', struck.err);
+    if ((await statusIn(work))?.phase !== 'unwound') await work.cutover(['abort'], through);
+    t.is((await statusIn(work))?.phase, 'unwound', struck.err);
     t.deepEqual(await from.sql('select slot_name from pg_replication_slots'), []);
   },
 );

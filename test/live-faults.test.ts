@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
 import { Client } from 'pg';
-import type { Outcome } from './helpers/cli.ts';
+import { statusIn, type Outcome } from './helpers/cli.ts';
 import { LIVE_SETTINGS, liveScene, type LiveScene } from './helpers/live-scene.ts';
 import { NEEDS_PGBOUNCER } from './helpers/pgbouncer.ts';
 import { majors, testServer, type TestServer } from './helpers/postgres.ts';
@@ -64,20 +64,11 @@ const NEXT: Readonly<Record<string, readonly string[]>> = {
   stuck: ['abort'],
 };
 
-async function stateOf(
-  scene: LiveScene,
-): Promise<{ phase: string; live: 'blue' | 'green'; heading: string } | undefined> {
-  const { out } = await scene.cutover(['status', '--json']);
-  return out === ''
-    ? undefined
-    : (JSON.parse(out) as { phase: string; live: 'blue' | 'green'; heading: string });
-}
-
 /** Does what the tool says is to be done next, until the run is settled. */
 async function settle(scene: LiveScene): Promise<{ phase: string; live: 'blue' | 'green'; told: string[] }> {
   const told: string[] = [];
   for (let tries = 0; tries < 6; tries += 1) {
-    const state = await stateOf(scene);
+    const state = await statusIn(scene.work);
     if (!state) return { phase: 'refused', live: 'blue', told };
     if (OVER.includes(state.phase)) return { ...state, told };
     const command = NEXT[state.phase] ?? [state.heading === 'blue' ? 'swap-back' : 'switch', '--yes'];

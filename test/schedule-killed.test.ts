@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import ava from 'ava';
-import { eventsOf, workplace } from './helpers/cli.ts';
+import { eventsOf, statusIn, workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { until } from './helpers/until.ts';
 
@@ -61,11 +61,8 @@ bake: { for: 1s, every: 500ms, checks: [sql: { query: select count(*) from shops
       new RegExp(`left by a process that died; to settle it: cutover ${behind ? 'resume' : 'abort'} `),
     );
     t.regex(again.err, /no window is open that was not used/);
-    const { phase: became } = JSON.parse((await work.cutover(['status', '--json'], env)).out) as {
-      phase: string;
-    };
     // Before the fence nothing was touched.
-    t.is(became, behind ? 'completed' : phase === 'fence' ? 'refused' : 'unwound');
+    t.is((await statusIn(work))?.phase, behind ? 'completed' : phase === 'fence' ? 'refused' : 'unwound');
     // Whoever comes finds the database open, with everything in it.
     const rows = await server.sql('select id from shops', name);
     t.is(rows.length, 1);

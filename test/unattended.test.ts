@@ -168,7 +168,13 @@ test('container: instructions are known, what is copied is there, and what is st
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     files: string[];
     engines: { node: string };
+    scripts: Record<string, string>;
   };
+  // What is built there is built by this.
+  for (const [, file] of Object.values(manifest.scripts)
+    .filter((line) => line.startsWith('node scripts/bundle'))
+    .map((line) => line.split(' ')))
+    t.true(copied.includes(file!.split('/')[0]!), file);
   // dist is what is built there.
   for (const file of manifest.files.filter((each) => each !== 'dist')) t.true(copied.includes(file), file);
   const major = /node:(\d+)-/.exec(all[0]!.rest)![1]!;

@@ -19,13 +19,20 @@ export interface Reopened {
 
 /** Opens a run again. Throws RefusedError when it is in none of the phases, or when another process works on it. */
 export const reopen = (...args: Parameters<typeof open>): Promise<Reopened> =>
-  refusing(() =>
-    open(...args).catch((error: unknown) => {
-      // Who takes up the run at the same moment, such as a guard, takes us for what was left of it; now it is seen.
-      if (codeOf(error) !== '57P01') throw error;
-      return open(...args);
-    }),
-  );
+  refusing(async () => {
+    for (const deadline = Date.now() + TAKEN_MS; ; await sleep(TAKEN_PAUSE_MS)) {
+      try {
+        return await open(...args);
+      } catch (error) {
+        // Who takes up the run at the same moment, such as a guard, takes us for what was left of it, until there is nobody.
+        if (!['57P01', '08006'].includes(codeOf(error) ?? '') || Date.now() > deadline) throw error;
+      }
+    }
+  });
+
+/** For how long sessions may be taken for those of a process that died, and the time in which those who end them look twice. */
+const TAKEN_MS = 10_000;
+const TAKEN_PAUSE_MS = 250;
 
 async function open(
   store: JournalStore,

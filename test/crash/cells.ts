@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dump } from '../helpers/dump.ts';
-import type { Outcome } from '../helpers/cli.ts';
-import { isSettled, problemsOf, statusOf, type Expected, type Status } from './expectations.ts';
+import type { Outcome, Status } from '../helpers/cli.ts';
+import { isSettled, problemsOf, statusOf, type Expected } from './expectations.ts';
 import type { Fault, Moment, Order } from './order.ts';
 import { readPoints, restart, scene, withoutWrites, type Scene, type Stage } from './scene.ts';
 
@@ -166,7 +166,7 @@ async function letGo(subject: Scene, cell: Cell, said: string[]): Promise<string
 }
 
 /** How it stands once nobody works on it: whoever lets clients go on after a death needs a moment. */
-async function unheld(subject: Scene): Promise<Status> {
+async function unheld(subject: Scene): Promise<Status | undefined> {
   for (const deadline = Date.now() + 10_000; ; await sleep(100)) {
     const status = await statusOf(subject);
     if (!status?.writer || Date.now() > deadline) return status;

@@ -1,23 +1,22 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunState } from '../../src/journal/fold.ts';
 import { other } from '../../src/core/side.ts';
+import { statusIn, type Status } from '../helpers/cli.ts';
 import { dump } from '../helpers/dump.ts';
 import { withoutWrites, type Scene, type Stage } from './scene.ts';
-
-/** What a settled run says of itself; undefined when no run was ever begun. */
-export type Status = (RunState & { readonly writer: string | null }) | undefined;
 
 /** What the database that is live looks like, by the phase in which the run has ended. */
 export type Expected = Readonly<Record<string, readonly string[]>>;
 
-export async function statusOf({ cutover }: Scene): Promise<Status> {
+/** What a settled run says of itself; undefined when no run was ever begun. */
+export async function statusOf({ cutover, folder, stage }: Scene): Promise<Status | undefined> {
+  if (stage.state.length === 0) return statusIn({ folder });
   const { code, out } = await cutover(['status', '--json']);
   return code === 0 ? (JSON.parse(out) as Status) : undefined;
 }
 
-export const isSettled = (status: Status): boolean =>
+export const isSettled = (status: Status | undefined): boolean =>
   !status || !['running', 'unwinding', 'stuck', 'swapping back', 'retiring'].includes(status.phase);
 
 const PHASES = ['refused', 'unwound', 'completed', 'swapped back', 'retired'];
@@ -110,7 +109,7 @@ async function rowProblems(scene: Scene, expected: readonly string[]): Promise<s
   return problems;
 }
 
-async function leftovers(scene: Scene, status: Status): Promise<string[]> {
+async function leftovers(scene: Scene, status: Status | undefined): Promise<string[]> {
   const { stage, folder } = scene;
   const files = (await readdir(folder, { recursive: true })).filter((file) =>
     /\.cutover-|requests\/.|writer\./.test(file),
@@ -169,7 +168,7 @@ async function processesOf(run: string): Promise<string[]> {
 }
 
 /** Whatever a hook did was taken back when the run unwound, and stands when it was completed. */
-async function hookProblems({ folder }: Scene, { phase, plan }: RunState): Promise<string[]> {
+async function hookProblems({ folder }: Scene, { phase, plan }: Status): Promise<string[]> {
   const log = await readFile(join(folder, 'hooks.log'), 'utf8').catch(() => '');
   return plan.steps
     .filter(({ kind }) => kind === 'hook')

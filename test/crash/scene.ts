@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cli, root, type Outcome } from '../helpers/cli.ts';
+import { cli, source, root, type Outcome } from '../helpers/cli.ts';
 import { dump } from '../helpers/dump.ts';
 import { LIVE_SETTINGS } from '../helpers/live-scene.ts';
 import { testServer, type TestServer } from '../helpers/postgres.ts';
@@ -211,8 +211,9 @@ function start(
   order: Order | undefined,
 ): Promise<Outcome> {
   const { CI: _ci, NO_COLOR: _noColor, FORCE_COLOR: _force, ...inherited } = process.env;
-  const preload = order ? ['--import', join(import.meta.dirname, 'preload.ts')] : [];
-  const child = spawn(process.execPath, [...preload, '--', cli, ...args], {
+  // What is loaded before has a hand on the modules, which are whole files only there.
+  const start = order ? ['--import', join(import.meta.dirname, 'preload.ts'), '--', source] : ['--', cli];
+  const child = spawn(process.execPath, [...start, ...args], {
     cwd: folder,
     env: {
       ...inherited,

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ExecutionContext } from 'ava';
-import { workplace, type Workplace } from './cli.ts';
+import { statusIn, workplace, type Workplace } from './cli.ts';
 import type { TestServer } from './postgres.ts';
 import { until } from './until.ts';
 
@@ -55,18 +55,12 @@ export const isGreen = async (server: TestServer, name: string): Promise<boolean
   String((await server.sql(`select to_regclass('public.made') is not null as made`, name))[0]!['made']) ===
   'true';
 
-export const stateOf = async ({ cutover }: BakeScene) =>
-  JSON.parse((await cutover(['status', '--json'])).out) as {
+export const stateOf = async ({ work }: BakeScene) =>
+  (await statusIn(work)) as unknown as {
     phase: string;
     exit: number;
     steps: Record<string, { phase: string; output?: { rounds: number } }>;
   };
 
-export const baking = ({ cutover }: BakeScene): Promise<void> =>
-  until('the bake', async () => {
-    const { out } = await cutover(['status', '--json']);
-    return (
-      out !== '' &&
-      (JSON.parse(out) as Awaited<ReturnType<typeof stateOf>>).steps['bake']?.phase === 'running'
-    );
-  });
+export const baking = ({ work }: BakeScene): Promise<void> =>
+  until('the bake', async () => (await statusIn(work))?.steps['bake']?.phase === 'running');

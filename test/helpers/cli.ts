@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { Event } from '../../src/core/event.ts';
 import { FileJournalStore } from '../../src/journal/file.ts';
+import { runToShow } from '../../src/commands/shared/surroundings.ts';
+import type { RunState } from '../../src/journal/fold.ts';
 
 export const root = new URL('../../', import.meta.url).pathname;
-export const cli = join(root, 'src/cli.ts');
+export const source = join(root, 'src/cli.ts');
+/** `npm test` runs what is built; a test file by itself, what is in src. */
+export const cli = join(root, process.env['CUTOVER_TEST_CLI'] ?? 'src/cli.ts');
 
 export interface Outcome {
   readonly code: number | null;
@@ -65,8 +69,21 @@ export async function workplace(t: Pick<ExecutionContext, 'teardown'>): Promise<
   };
 }
 
-/** What the journal of the only run has. */
-export async function eventsOf({ folder }: Workplace): Promise<Event[]> {
+/** What the journal of the newest run has. */
+export async function eventsOf({ folder }: Pick<Workplace, 'folder'>): Promise<Event[]> {
   const store = new FileJournalStore(join(folder, '.cutover'));
   return store.read((await store.list()).at(-1)!);
+}
+
+export type Status = RunState & { readonly writer: string | null };
+
+/**
+ * The run that is shown, as its journal has it, and who works on it; undefined without one. What `status --json` says, for those
+ * who ask often, without a process for each answer.
+ */
+export async function statusIn({ folder }: Pick<Workplace, 'folder'>): Promise<Status | undefined> {
+  const store = new FileJournalStore(join(folder, '.cutover'));
+  // As the command would end with an error then.
+  const state = await runToShow(store).catch(() => undefined);
+  return state && { ...state, writer: (await store.writer(state.run)) ?? null };
 }

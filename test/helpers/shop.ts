@@ -1,9 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import type { Event } from '../../src/core/event.ts';
-import { FileJournalStore } from '../../src/journal/file.ts';
-import { join } from 'node:path';
-import type { RunState } from '../../src/journal/fold.ts';
-import { workplace, type Workplace } from './cli.ts';
+import { eventsOf, statusIn, workplace, type Status, type Workplace } from './cli.ts';
 import { dump } from './dump.ts';
 import type { TestServer } from './postgres.ts';
 
@@ -13,8 +10,8 @@ export interface Shop {
   readonly name: string;
   readonly env: Record<string, string>;
   readonly before: readonly string[];
-  /** The latest run, as `status` has it. */
-  status(): Promise<RunState & { writer: string | null }>;
+  /** The latest run, as its journal has it. */
+  status(): Promise<Status>;
   /** Events of the latest run. */
   events(): Promise<Event[]>;
   /** Blue is to the letter what it was, writable, and nothing else is there. */
@@ -40,14 +37,11 @@ export async function shop(t: ExecutionContext, server: TestServer, lines: strin
     env: { DATABASE_URL: server.url(name) },
     before,
     async status() {
-      const { out, err } = await work.cutover(['status', '--json']);
-      if (out === '') throw new Error(err);
-      return JSON.parse(out) as RunState & { writer: string | null };
+      const status = await statusIn(work);
+      if (!status) throw new Error('there is no run');
+      return status;
     },
-    async events() {
-      const store = new FileJournalStore(join(work.folder, '.cutover'));
-      return store.read((await store.list()).at(-1)!);
-    },
+    events: () => eventsOf(work),
     async assertUntouched(tt) {
       tt.deepEqual(await dump(server, name), before);
       await server.sql(`begin; insert into shops values (0, 'written'); rollback`, name);

@@ -40,7 +40,9 @@ export class Connection {
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
     });
-    client.on('error', () => undefined);
+    // Said to nobody who asks later: the driver has words of its own then.
+    let broken: Error | undefined;
+    client.on('error', (error) => (broken ??= error));
     try {
       await client.connect();
       const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
@@ -49,7 +51,7 @@ export class Connection {
     } catch (error) {
       await endClient(client);
       if (error instanceof StepError) throw error;
-      const cause = withCode(error);
+      const cause = withCode(isServerError(error) ? error : (broken ?? error));
       throw new StepError(
         `cannot connect to ${database} on ${address.host}:${address.port}: ${connectMessage(cause)}`,
         {
@@ -130,7 +132,9 @@ export function lostError(error: Error): StepError {
 function withCode(error: unknown): unknown {
   if (!(error instanceof Error) || codeOf(error) !== undefined) return error;
   if (error.message === 'timeout expired') return Object.assign(error, { code: 'ETIMEDOUT' });
-  return error.message.startsWith('Connection terminated') ? Object.assign(error, { code: '08006' }) : error;
+  return /^Connection terminated|is not queryable$/.test(error.message)
+    ? Object.assign(error, { code: '08006' })
+    : error;
 }
 
 /** A pooler tells its clients a process id of its own making. What the tool holds is a session, which no pooler gives. */

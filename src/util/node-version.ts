@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 
 /** What is wrong with the Node that runs this, and what to do; undefined when nothing is. */
 export function nodeProblem(running: string): string | undefined {
-  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   const { node } = (JSON.parse(manifest) as { engines: { node: string } }).engines;
   if (satisfies(running, node)) return undefined;
   return `cutover needs Node ${node}, and this is ${running}\n\nNext\n  install a newer Node, and run the same again; nothing was touched`;
