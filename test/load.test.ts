@@ -152,7 +152,7 @@ test.serial('the wait ends with the limit of its check, and at once with a signa
     };
     for (const name of ['checksums', 'row-counts', 'foreign-keys', 'indexes']) {
       const found = await openCheck(name, { 'max-active': 0, limit: '4s' }).run(context);
-      t.regex(said(found), /^unknown \| did not finish within 4 s/, name);
+      t.regex(said(found), /^unknown \| did not finish within 4\.0 s/, name);
       t.true(notes.some((note) => /^waiting since .*Z: 1 session of others active on /.test(note ?? '')));
       notes.length = 0;
     }

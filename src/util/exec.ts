@@ -127,7 +127,10 @@ export interface PipedCommand extends Command {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs two commands, the first one's output being the other one's input; both are ended when the signal fires. */
+/**
+ * Runs two commands, the first one's output being the other one's input; both are ended when the signal fires. `failed` is
+ * the one that failed first: what becomes of the other one follows from it.
+ */
 export async function pipe(
   first: PipedCommand,
   second: PipedCommand,
@@ -141,15 +144,25 @@ export async function pipe(
     stderr?.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-OUTPUT_LIMIT)));
   from.stdout?.on('data', (chunk: Buffer) => onBytes((bytes += chunk.length)));
   from.stdout?.pipe(to.stdin!);
-  // The one that is left hears of the other one's end by its pipe.
-  to.stdin?.on('error', () => from.kill('SIGTERM'));
+  to.stdin?.on('error', () => undefined);
+  let failed: string | undefined;
+  for (const [child, { file }] of [
+    [from, first],
+    [to, second],
+  ] as const)
+    child.once('exit', (code) => {
+      if (code !== 0) failed ??= file;
+      if (child === from) return;
+      // Nobody reads what the first one writes any more, and it may be waiting for that.
+      from.stdout?.destroy();
+      if (code !== 0) from.kill('SIGTERM');
+    });
   const end = (): void => void [from.kill('SIGTERM'), to.kill('SIGTERM')];
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   try {
     const codes = await Promise.all([from, to].map(ended));
-    const index = codes.findIndex((code) => code !== 0);
-    return { code: codes[index] ?? 0, failed: index === 0 ? first.file : second.file, output };
+    return { code: codes.find((code) => code !== 0) ?? 0, failed: failed ?? second.file, output };
   } catch (error) {
     // One of them could not be started.
     end();
