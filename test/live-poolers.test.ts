@@ -162,6 +162,8 @@ test(title('a guard lets clients go on although who died still looks alive for a
   const { child, done } = work.start(['run', 'playbook.yml'], env);
   const watch = await pooler.watch();
   while (!(await watch.isPaused('shop')) && child.exitCode === null);
+  // It does not end the pause while its guard is looked for.
+  child.kill('SIGSTOP');
   const store = new FileJournalStore(join(work.folder, '.cutover'));
   const [run] = await store.list();
   // Its own guard first: another one comes below, when the journal has a writer that lives.
