@@ -18,7 +18,12 @@ export interface Pooler {
   /** Words on the admin console. */
   ask(words: string): Promise<Record<string, string>[]>;
   /** A console that is kept, to look fast. */
-  watch(): Promise<{ isPaused(entry: string): Promise<boolean>; end(): Promise<void> }>;
+  watch(): Promise<{
+    isPaused(entry: string): Promise<boolean>;
+    /** The database that an entry leads to. */
+    leads(entry: string): Promise<string | null>;
+    end(): Promise<void>;
+  }>;
   /** Leads an entry elsewhere, as an administrator would. */
   point(entry: string, to: string): Promise<void>;
   /** A connection of the application's. */
@@ -60,9 +65,11 @@ export async function pgbouncer(
     },
     async watch() {
       const console = await Console.open(admin);
+      const row = async (entry: string) =>
+        (await console.ask('SHOW DATABASES')).find(({ name }) => name === entry)!;
       return {
-        isPaused: async (entry) =>
-          (await console.ask('SHOW DATABASES')).find(({ name }) => name === entry)!['paused'] === '1',
+        isPaused: async (entry) => (await row(entry))['paused'] === '1',
+        leads: async (entry) => (await row(entry))['database']!,
         end: () => console.end(),
       };
     },

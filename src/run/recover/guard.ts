@@ -2,6 +2,7 @@ import { other } from '../../core/side.ts';
 import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
+import { undoLead } from '../../steps/shared/lead.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { takesClients } from '../../steps/shared/swap.ts';
 import { moveTargets } from '../../steps/shared/swap-live.ts';
@@ -33,7 +34,7 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     }
     return releaseClients(context);
   }
-  if ((await liveSide(execution.drivers)) !== way.from) return false;
+  if ((await liveSide(execution.drivers)) !== way.from && !(await undoLead(context, way))) return false;
   const stepped = (await database.state(way.to))?.closed === true;
   if (way.from === 'blue') await letClientsOn(context);
   else {

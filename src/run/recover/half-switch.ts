@@ -1,7 +1,9 @@
 import { StuckError } from '../../core/errors.ts';
+import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
 import { steps as registry } from '../../steps/registry.ts';
+import { undoLead } from '../../steps/shared/lead.ts';
 import { takesClients } from '../../steps/shared/swap.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { proofOf } from '../../steps/switch.ts';
@@ -15,7 +17,12 @@ import { describeNow } from '../now.ts';
  */
 export type HalfSwitch = 'unmoved' | 'half-way' | 'through';
 
-/** Asks servers and targets; a contradiction is a StuckError and never a guess. */
+const FORWARD: Way = { from: 'blue', to: 'green' };
+
+/**
+ * Asks servers and targets; a contradiction is a StuckError and never a guess. What was led ahead of the commit point is led
+ * back at once: `unmoved` means that every target points at blue.
+ */
 export async function lookAtSwitch(execution: Execution, moving: PlannedStep): Promise<HalfSwitch> {
   const context = contextOf(execution, moving);
   const probe = await registry.switch.probe(context);
@@ -23,8 +30,10 @@ export async function lookAtSwitch(execution: Execution, moving: PlannedStep): P
     await refuseOpenCopy(context, execution);
     return 'unmoved';
   }
-  if (execution.live === 'blue')
+  if (execution.live === 'blue') {
+    if (await undoLead(context, FORWARD)) return 'unmoved';
     throw await contradiction(execution, 'targets were moved, and not by this run');
+  }
   if (probe === 'done') {
     if (takesClients(await context.database.state('blue')))
       throw await contradiction(execution, 'both sides accept connections');

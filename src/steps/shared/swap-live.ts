@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, StepError } from '../../core/errors.ts';
+import { messageOf, StepError, StuckError } from '../../core/errors.ts';
 import type { Passage, Way } from '../../core/live.ts';
 import { other, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
@@ -8,10 +8,11 @@ import { holdClients, readyToHold, releaseClients, tidyTargets } from './clients
 import { controlOf } from './control.ts';
 import { refuseDrift } from './drift.ts';
 import { insist } from './insist.ts';
+import { Lead } from './lead.ts';
 import { livePlan } from './live-plan.ts';
 import { CalledOff, Pause } from './pause.ts';
 import { closedSides } from './proof.ts';
-import { flipTogether, isOpen, putBackOrStuck } from './swap.ts';
+import { flipTogether, isOpen, putBackOrStuck, settling } from './swap.ts';
 
 const PATIENCE_MS = 30_000;
 
@@ -60,29 +61,30 @@ async function attempt(context: StepContext, way: Way): Promise<{ ms: number }> 
   await database.releaseReaders();
   const since = await database.live.position(way.from);
   if (way.from === 'blue' && !context.ownershipMoved()) await refuseDrift(context);
-  const passage = await beginning(context, way, () =>
+  const lead = new Lead(context, way);
+  const passage = await beginning(context, way, lead, () =>
     database.live.prepare(way, follow, since, plan.longTransactions, controlOf(context)),
   );
   try {
-    const pause = await beginning(context, way, () => cross(context, way, passage));
-    return await flip(context, way, pause.started, passage);
+    const pause = await beginning(context, way, lead, () => cross(context, way, passage, lead));
+    return await flip(context, way, pause.started, { passage, lead });
   } finally {
     await passage.end();
   }
 }
 
 /** What fails before the commit point is put back whole. */
-async function beginning<T>(context: StepContext, way: Way, work: () => Promise<T>): Promise<T> {
+async function beginning<T>(context: StepContext, way: Way, lead: Lead, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    await backToBefore(context, way, cause);
+    await backToBefore(context, way, cause, lead);
     throw cause;
   }
 }
 
 /** The pause, up to the commit point. */
-async function cross(context: StepContext, way: Way, passage: Passage): Promise<Pause> {
+async function cross(context: StepContext, way: Way, passage: Passage, lead: Lead): Promise<Pause> {
   // Where it still costs nobody anything; from here on a signal waits until all is settled.
   context.signal.throwIfAborted();
   await context.database.assertLocked();
@@ -100,6 +102,7 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
       passage.drain(position, deadline),
       pause.orOver(closedSides(context)),
       pause.orOver(context.database.assertLocked()),
+      pause.orOver(lead.begin()),
     ]);
     pause.inTime('the last changes arrived');
     context.database.setPatience(PATIENCE_MS);
@@ -116,23 +119,41 @@ async function cross(context: StepContext, way: Way, passage: Passage): Promise<
 }
 
 /** Clients first, everything else after them. */
-async function backToBefore(context: StepContext, way: Way, cause: unknown): Promise<void> {
+async function backToBefore(context: StepContext, way: Way, cause: unknown, lead?: Lead): Promise<void> {
   const { live } = context.database;
   const back = async (): Promise<void> => {
     await live.reopen(way);
+    await lead?.back();
     const [released] = await Promise.allSettled([releaseClients(context)]);
     await live.stepBack(way);
     if (released.status === 'rejected') throw released.reason as Error;
   };
-  await insist(back, `${messageOf(cause)}; and putting it back failed`, cause);
+  try {
+    await insist(back, `${messageOf(cause)}; and putting it back failed`, cause);
+  } catch (error) {
+    // Wherever they come out: nobody stays held for what cannot be put back.
+    await releaseClients(context).catch(() => undefined);
+    if (!lead?.ahead) throw error;
+    throw new StuckError(messageOf(error), {
+      cause: error,
+      hint: `mend the cause, then: ${settling(context.run, way.to)}`,
+    });
+  }
+}
+
+/** What the process that crossed the pause has at hand. */
+interface Crossed {
+  readonly passage: Passage;
+  readonly lead: Lead;
 }
 
 /** All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. */
-export async function moveTargets(context: StepContext, way: Way, passage?: Passage): Promise<void> {
+export async function moveTargets(context: StepContext, way: Way, crossed?: Crossed): Promise<void> {
   const { live } = context.database;
-  const flipping = (): Promise<void> => flipTogether(context, way.from, way.to);
+  const targets = crossed?.lead.rest ?? context.targets;
+  const flipping = (): Promise<void> => flipTogether({ targets }, way.from, way.to);
   if (context.plan.renames) {
-    await passage?.leave();
+    await crossed?.passage.leave();
     await flipping();
     return live.setAside(way);
   }
@@ -141,19 +162,19 @@ export async function moveTargets(context: StepContext, way: Way, passage?: Pass
   for (const each of both) if (each.status === 'rejected') throw each.reason as Error;
 }
 
-/** What follows the commit point; `passage` is there when the same process has come this far. */
+/** What follows the commit point; `crossed` is there when the same process has come this far. */
 async function flip(
   context: StepContext,
   way: Way,
   started: number,
-  passage?: Passage,
+  crossed?: Crossed,
 ): Promise<{ ms: number }> {
   const { database, plan } = context;
   const { from, to } = way;
   try {
-    await moveTargets(context, way, passage);
+    await moveTargets(context, way, crossed);
     // This very process has looked at it in the pause.
-    const name = passage && !plan.renames ? plan.names[to] : undefined;
+    const name = crossed && !plan.renames ? plan.names[to] : undefined;
     await database.live.open(way, livePlan(context).follow, plan.blue.comment, name);
   } catch (cause) {
     if (!(await isOpen(context, to, cause))) {

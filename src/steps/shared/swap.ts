@@ -121,7 +121,7 @@ export async function putBackOrStuck(
 }
 
 /** What settles a switch that stopped half-way; a swap back is only ever settled as a swap back. */
-const settling = (run: string, to: Side): string =>
+export const settling = (run: string, to: Side): string =>
   to === 'green' ? `cutover abort ${run}` : `cutover swap-back ${run}`;
 
 /**
