@@ -136,8 +136,9 @@ for (const [what, write] of [
     await reading(
       name,
       async () => {
-        await cut(t);
+        // Before the next snapshot is taken, however long that takes here.
         await server.sql(write, name);
+        await cut(t);
       },
       async ({ sum, parts }) => {
         await t.throwsAsync(sum, {
@@ -156,8 +157,8 @@ test.serial('one who was writing at that moment, and has ended since, counts as 
   await reading(
     name,
     async () => {
-      await cut(t);
       await writer.query('commit');
+      await cut(t);
     },
     async ({ sum }) => void (await t.throwsAsync(sum, { instanceOf: MovedError })),
   );
