@@ -177,11 +177,13 @@ for (const command of ['swap-back', 'switch'] as const) {
       ledger.start();
       t.is((await cutover(['run', 'playbook.yml'])).code, 0);
       if (command === 'switch') t.is((await cutover(['swap-back', '--yes'])).code, 0);
-      const slow = await slowClient(pooler.url('shop'), 0.2);
-      const { child, done } = work.start([command, '--yes'], env);
+      const slow = await slowClient(pooler.url('shop'), 0.5);
+      // At hand before the pause begins, which may be over soon.
+      const other = await on.connect();
       const watch = await pooler.watch();
+      const { child, done } = work.start([command, '--yes'], env);
       while (!(await watch.isPaused('shop')) && child.exitCode === null);
-      await on.sql(
+      await other.query(
         `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cutover 2%'`,
       );
       const struck = await done;
