@@ -443,21 +443,22 @@ test('a Node that is too old is told which one is needed, before anything else i
   cpSync(join(root, 'package.json'), join(work.folder, 'package.json'));
   const built = join(work.folder, 'dist/cli.js');
   const pretended = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.1.0' } })`;
-  const { code, err } = await run(process.execPath, [
-    '--import',
-    `data:text/javascript,${pretended}`,
-    built,
-    'runs',
-  ]);
-  t.is(code, 2, err);
-  t.regex(err, /needs Node \^22[^]*this is 18\.1\.0[^]*newer Node/);
-  t.notRegex(err, STACK);
+  // The start alone, and what is run here, which is the bundle under `npm test`.
+  for (const file of [built, cli]) {
+    const words = ['--import', `data:text/javascript,${pretended}`, file, 'runs'];
+    const { code, err } = await run(process.execPath, words);
+    t.is(code, 2, err);
+    t.regex(err, /needs Node \^22[^]*this is 18\.1\.0[^]*newer Node/);
+    t.notRegex(err, STACK);
+  }
 
   const old = '/usr/bin/node';
   const version = (await run(old, ['-p', 'process.versions.node'])).out.trim();
   if (version === '' || satisfies(version, '>=22')) return t.log(`SKIPPED: no old Node at ${old}`);
-  const real = await run(old, [built, '--help']);
-  t.is(real.code, 2, real.err);
-  t.regex(real.err, new RegExp(`needs Node .* this is ${version.replaceAll('.', '\\.')}`));
-  t.notRegex(real.err, STACK);
+  for (const file of [built, cli].filter((each) => each.endsWith('.js'))) {
+    const real = await run(old, [file, '--help']);
+    t.is(real.code, 2, real.err);
+    t.regex(real.err, new RegExp(`needs Node .* this is ${version.replaceAll('.', '\\.')}`));
+    t.notRegex(real.err, STACK);
+  }
 });

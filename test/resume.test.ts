@@ -110,7 +110,7 @@ test('green was opened and closed again after it was verified: it is not switche
 /** Dies when the first target has flipped and the second one is about to. */
 const halfWay = (t: ExecutionContext): Promise<Ended> =>
   runWith(t, server, {
-    drivers: (drivers) => ({
+    drivers: (drivers, die) => ({
       ...drivers,
       targets: drivers.targets.map((entry, index) =>
         index === 1
@@ -120,13 +120,15 @@ const halfWay = (t: ExecutionContext): Promise<Ended> =>
                 describe: () => entry.target.describe(),
                 current: () => entry.target.current(),
                 prepare: (from, to) => entry.target.prepare(from, to),
-                switch: () => new Promise<never>(() => undefined),
+                switch: () => {
+                  die();
+                  return new Promise<never>(() => undefined);
+                },
               },
             }
           : entry,
       ),
     }),
-    diesAfter: 'ownership-moved',
   });
 
 test('a switch that is half-way is finished', async (t) => {

@@ -25,11 +25,13 @@ export const reopen = (...args: Parameters<typeof open>): Promise<Reopened> =>
         return await open(...args);
       } catch (error) {
         // Who takes up the run at the same moment, such as a guard, takes us for what was left of it, until there is nobody.
-        if (!['57P01', '08006'].includes(codeOf(error) ?? '') || Date.now() > deadline) throw error;
+        if (!ENDED.has(codeOf(error) ?? '') || Date.now() > deadline) throw error;
       }
     }
   });
 
+/** How a session that the server ends hears of it, also when the words of it are lost on the way. */
+const ENDED = new Set(['57P01', '08006', 'ECONNRESET', 'EPIPE']);
 /** For how long sessions may be taken for those of a process that died, and the time in which those who end them look twice. */
 const TAKEN_MS = 10_000;
 const TAKEN_PAUSE_MS = 250;

@@ -135,7 +135,7 @@ export async function pipe(
   first: PipedCommand,
   second: PipedCommand,
   { signal, onBytes }: { signal: AbortSignal; onBytes: (bytes: number) => void },
-): Promise<{ code: number; failed: string; output: string }> {
+): Promise<{ code: number; failed: string | undefined; output: string }> {
   const from = start(first, { env: first.env, stdio: ['ignore', 'pipe', 'pipe'] });
   const to = start(second, { env: second.env, stdio: ['pipe', 'ignore', 'pipe'] });
   let output = '';
@@ -144,14 +144,15 @@ export async function pipe(
     stderr?.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-OUTPUT_LIMIT)));
   from.stdout?.on('data', (chunk: Buffer) => onBytes((bytes += chunk.length)));
   from.stdout?.pipe(to.stdin!);
+  // Why it reads no more it says by its end.
   to.stdin?.on('error', () => undefined);
-  let failed: string | undefined;
+  let failed: { readonly file: string; readonly code: number } | undefined;
   for (const [child, { file }] of [
     [from, first],
     [to, second],
   ] as const)
     child.once('exit', (code) => {
-      if (code !== 0) failed ??= file;
+      if (code !== 0) failed ??= { file, code: code ?? 1 };
       if (child === from) return;
       // Nobody reads what the first one writes any more, and it may be waiting for that.
       from.stdout?.destroy();
@@ -161,8 +162,8 @@ export async function pipe(
   signal.addEventListener('abort', end, { once: true });
   if (signal.aborted) end();
   try {
-    const codes = await Promise.all([from, to].map(ended));
-    return { code: codes.find((code) => code !== 0) ?? 0, failed: failed ?? second.file, output };
+    await Promise.all([from, to].map(ended));
+    return { code: failed?.code ?? 0, failed: failed?.file, output };
   } catch (error) {
     // One of them could not be started.
     end();

@@ -15,16 +15,14 @@ import { dump } from './dump.ts';
 import type { TestServer } from './postgres.ts';
 
 export interface Faults {
-  /** Wraps the drivers of the run. */
-  drivers?(drivers: Drivers): Drivers;
+  /** Wraps the drivers of the run, which may end the process: nothing more is written. */
+  drivers?(drivers: Drivers, die: () => void): Drivers;
   journal?(journal: Journal): Journal;
   readonly signal?: AbortSignal;
   /** What happens while the gate is open. */
   gate?(shop: string, work: Workplace): Promise<void>;
   /** The process dies before this event is written: nothing more is done or written. */
   dies?(body: EventBody): boolean;
-  /** The process dies a moment after this event was written. */
-  readonly diesAfter?: EventBody['type'];
   /** What happens between the plan and the run. */
   planned?(work: Workplace): Promise<unknown>;
   /** Of blue's database. */
@@ -82,10 +80,7 @@ switch:
   const mortal: Journal = {
     run: real.run,
     append(body) {
-      if (!faults.dies?.(body)) {
-        if (body.type === faults.diesAfter) setTimeout(die, 500);
-        return real.append(body);
-      }
+      if (!faults.dies?.(body)) return real.append(body);
       die();
       return new Promise(() => undefined);
     },
@@ -100,7 +95,7 @@ switch:
     moved: false,
     closed: undefined,
     outputs: new Map(),
-    drivers: faults.drivers?.(drivers) ?? drivers,
+    drivers: faults.drivers?.(drivers, die) ?? drivers,
     journal,
     screen: new LineScreen(() => undefined),
     signal: faults.signal ?? new AbortController().signal,

@@ -116,6 +116,14 @@ export async function settleHalfLive(
     await context.record({ type: 'swap-back-finished', ms: 0, leftBehind });
     return true;
   }
+  // What the tool has led ahead leads to a side that is closed.
+  if (side !== way.from && execution.live === way.from && (await database.state(to))?.closed !== true)
+    throw new StuckError(
+      `${to} was opened by somebody in the middle of the swap, and may have taken writes`,
+      {
+        hint: `find out which database is live, lead every target to it, then: cutover status ${context.run}`,
+      },
+    );
   await putBack(context, way.from, way.to);
   await database.live.reopen(way);
   await releaseClients(context);

@@ -34,7 +34,8 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     }
     return releaseClients(context);
   }
-  if ((await liveSide(execution.drivers)) !== way.from && !(await undoLead(context, way))) return false;
+  const isWhereItWas = async (): Promise<boolean> => (await liveSide(execution.drivers)) === way.from;
+  if (!(await isWhereItWas()) && !((await undoLead(context, way)) && (await isWhereItWas()))) return false;
   const stepped = (await database.state(way.to))?.closed === true;
   if (way.from === 'blue') await letClientsOn(context);
   else {

@@ -1,5 +1,4 @@
 import { StuckError } from '../../core/errors.ts';
-import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
 import { steps as registry } from '../../steps/registry.ts';
@@ -17,8 +16,6 @@ import { describeNow } from '../now.ts';
  */
 export type HalfSwitch = 'unmoved' | 'half-way' | 'through';
 
-const FORWARD: Way = { from: 'blue', to: 'green' };
-
 /**
  * Asks servers and targets; a contradiction is a StuckError and never a guess. What was led ahead of the commit point is led
  * back at once: `unmoved` means that every target points at blue.
@@ -31,7 +28,8 @@ export async function lookAtSwitch(execution: Execution, moving: PlannedStep): P
     return 'unmoved';
   }
   if (execution.live === 'blue') {
-    if (await undoLead(context, FORWARD)) return 'unmoved';
+    const back = await undoLead(context, { from: 'blue', to: 'green' });
+    if (back && (await registry.switch.probe(context)) === 'absent') return 'unmoved';
     throw await contradiction(execution, 'targets were moved, and not by this run');
   }
   if (probe === 'done') {

@@ -2,6 +2,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { StepContext } from '../../core/step.ts';
 import type { Hold } from '../../core/target.ts';
 import { allOrNone } from '../../util/all-or-none.ts';
+import { undoLead } from './lead.ts';
 import { assertNotLive } from './not-live.ts';
 
 type Targets = Pick<StepContext, 'targets'>;
@@ -49,10 +50,13 @@ export async function tidyTargets(context: Targets): Promise<void> {
 export async function letClientsOn(context: StepContext): Promise<string | undefined> {
   const blue = await context.database.state('blue');
   const closed = blue?.closed === true && blue.mark === undefined;
+  // What cannot be led back keeps neither blue closed nor anybody held.
+  const [led] = await Promise.allSettled([closed && undoLead(context, { from: 'blue', to: 'green' })]);
   if (closed) {
     await assertNotLive(context);
     await context.database.open('blue');
   }
   const held = await releaseClients(context);
+  if (led.status === 'rejected') throw led.reason as Error;
   return closed || held ? `${context.plan.names.blue} accepts connections again` : undefined;
 }

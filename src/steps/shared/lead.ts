@@ -1,7 +1,7 @@
 import { AwayError } from '../../core/errors.ts';
 import type { Way } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
-import { flipTogether, takesClients } from './swap.ts';
+import { flipTogether } from './swap.ts';
 
 type Named = StepContext['targets'];
 
@@ -35,16 +35,12 @@ export class Lead {
     return this.#context.targets.filter((each) => !led.includes(each));
   }
 
-  /** Something may lead to the other side. */
-  get ahead(): boolean {
-    return this.#leading !== undefined;
-  }
-
   /** Repeatable; does nothing where nothing was begun. */
   async back(): Promise<void> {
-    // What is still on its way there would come after it.
-    await this.#leading?.catch(() => undefined);
-    if (this.#leading) await leadBack(this.#context, this.#way);
+    if (!this.#leading) return;
+    // What is still on its way there would come after it. How that ends was told to whoever began it, and is taken back.
+    await Promise.allSettled([this.#leading]);
+    await leadBack(this.#context, this.#way);
     this.#leading = undefined;
   }
 }
@@ -57,15 +53,12 @@ async function leadBack(context: StepContext, { from, to }: Way): Promise<void> 
 }
 
 /**
- * After a process that died before ownership had moved: leads back what it had led ahead. Says whether all is as if it had
- * not; otherwise nothing was done, for somebody else was at it, and clients may be on the other side.
+ * After a process that died before ownership had moved: leads back what it had led ahead, which is only ever so while the
+ * other side is closed to everybody. Who opened that since may have writes there, and is not overruled: false.
  */
 export async function undoLead(context: StepContext, way: Way): Promise<boolean> {
-  const { plan, targets, database } = context;
-  if (!plan.live || plan.renames || takesClients(await database.state(way.to))) return false;
-  const held = holding(context);
-  for (const each of targets)
-    if (!held.includes(each) && (await each.target.current()) !== way.from) return false;
+  const { plan, database } = context;
+  if (!plan.live || plan.renames || (await database.state(way.to))?.closed !== true) return false;
   await leadBack(context, way);
   return true;
 }

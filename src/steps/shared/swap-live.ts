@@ -121,24 +121,28 @@ async function cross(context: StepContext, way: Way, passage: Passage, lead: Lea
 /** Clients first, everything else after them. */
 async function backToBefore(context: StepContext, way: Way, cause: unknown, lead?: Lead): Promise<void> {
   const { live } = context.database;
-  const back = async (): Promise<void> => {
-    await live.reopen(way);
-    await lead?.back();
+  const failed = `${messageOf(cause)}; and putting it back failed`;
+  // As long as this does not come through clients are held: nobody would take them.
+  await insist(() => live.reopen(way), failed, cause);
+  await insist(async () => lead?.back(), failed, cause).catch((error: unknown) =>
+    letOff(context, way, error),
+  );
+  const goOn = async (): Promise<void> => {
     const [released] = await Promise.allSettled([releaseClients(context)]);
     await live.stepBack(way);
     if (released.status === 'rejected') throw released.reason as Error;
   };
-  try {
-    await insist(back, `${messageOf(cause)}; and putting it back failed`, cause);
-  } catch (error) {
-    // Wherever they come out: nobody stays held for what cannot be put back.
-    await releaseClients(context).catch(() => undefined);
-    if (!lead?.ahead) throw error;
-    throw new StuckError(messageOf(error), {
-      cause: error,
-      hint: `mend the cause, then: ${settling(context.run, way.to)}`,
-    });
-  }
+  await insist(goOn, failed, cause);
+}
+
+/** What cannot be led back must not hold anybody for that: whoever it is mends it, and clients are told what is wrong. */
+async function letOff(context: StepContext, way: Way, cause: unknown): Promise<never> {
+  const [released] = await Promise.allSettled([releaseClients(context)]);
+  throw new StuckError(messageOf(cause), {
+    cause,
+    detail: released.status === 'rejected' ? `  clients are held: ${messageOf(released.reason)}` : undefined,
+    hint: `mend the cause, then: ${settling(context.run, way.to)}`,
+  });
 }
 
 /** What the process that crossed the pause has at hand. */
