@@ -1,5 +1,6 @@
 // What it takes to prove that two databases on one server hold the same rows, beside counting them (what the server needs
 // to read them at all), an MD5 of the ordered text, and both sides dumped and hashed: npm run bench:verify [-- --rounds 3]
+// With --pg 15 the server is one that an older pg_dump on PATH can dump.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '2' },
     scale: { type: 'string', default: '100' },
     only: { type: 'string' },
+    pg: { type: 'string', default: '18' },
   },
 });
 const rounds = Number(values.rounds);
@@ -76,7 +78,7 @@ interface Figures {
   readonly memory_mb: number;
 }
 
-const server = await testServer(18, {
+const server = await testServer(Number(values.pg), {
   shared_buffers: '4GB',
   max_wal_size: '20GB',
   max_locks_per_transaction: '2000',
@@ -219,7 +221,7 @@ function report(): void {
   const widths = [20, 10, 12, 11, 12, 6, 8, 7, 7, 9];
   const line = (cells: readonly (string | number)[]): string =>
     cells.map((cell, index) => String(cell).padEnd(widths[index]!)).join(' ');
-  console.log(`both sides on one warm server, ${jobs} jobs a side, median of ${rounds}\n${line(columns)}`);
+  console.log(`both sides on one warm server of ${values.pg}, ${jobs} jobs a side, median of ${rounds}\n${line(columns)}`);
   const rounded = figures.map((each) =>
     Object.fromEntries(
       Object.entries(each).map(([name, value]) => [
@@ -249,5 +251,5 @@ function report(): void {
       each.faster_than_md5 >= GOALS.faster_than_md5 &&
       each.memory_mb <= GOALS.memory_mb,
   );
-  console.log(JSON.stringify({ bench: 'verify', figures: rounded, goals: GOALS, met }));
+  console.log(JSON.stringify({ bench: 'verify', pg: values.pg, figures: rounded, goals: GOALS, met }));
 }

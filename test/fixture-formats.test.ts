@@ -152,11 +152,11 @@ test('what one file sets does not reach the next, and each begins at the seed', 
     'a.sql',
     `create role "somebody ${process.pid}"; create table draws (at int, drawn float8, scale text); grant all on draws to public;
      insert into draws select 1, random(), current_setting('cutover.scale');
-     select set_config('search_path', '', false); set statement_timeout = 1; set cutover.scale = 9; set session authorization "somebody ${process.pid}"`,
+     select set_config('search_path', '', false); set statement_timeout = '1s'; set cutover.scale = 9; set session authorization "somebody ${process.pid}"`,
   );
   await work.file(
     'b.sql',
-    `select pg_sleep(0.05); insert into draws select 2, random(), current_setting('cutover.scale'); create table after (id int)`,
+    `select pg_sleep(1.5); insert into draws select 2, random(), current_setting('cutover.scale'); create table after (id int)`,
   );
   const name = await load(work, ['a.sql', 'b.sql'], { scale: 3, seed: 5 });
   const [row] = await server.sql(

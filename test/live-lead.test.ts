@@ -40,14 +40,14 @@ async function guardsOf(run: string): Promise<number[]> {
 /** Starts a command, and gives it back at the moment when PgBouncer leads to the other side and nothing arrives there. */
 async function ledAhead(t: ExecutionContext, made: LiveScene, command: readonly string[]) {
   const { work, env, pooler } = made;
-  const swapsBack = command[0] === 'swap-back';
-  const to = swapsBack ? made.blue.name : made.green.name;
-  const before = swapsBack ? await movesOf(made) : 0;
+  const first = command[0] === 'run';
+  const to = command[0] === 'swap-back' ? made.blue.name : made.green.name;
+  const before = first ? 0 : await movesOf(made);
   const watch = await pooler.watch();
   const slow = await slowClient(pooler.url('shop'), 2);
   const started = work.start(command, env);
   // Not the pause for the copy.
-  if (!swapsBack)
+  if (first)
     await until('the switch', async () => (await statusIn(work))?.steps['switch']?.phase === 'running');
   await until('the pause', () => watch.isPaused('shop'));
   // PAUSE waits for the slow client meanwhile.
@@ -95,30 +95,45 @@ test(title('what does not arrive in time: clients go on where they were'), async
   t.deepEqual(await leftovers(blue.name), []);
 });
 
-test(
-  title('a line that somebody changes right there is not overwritten, and nobody stays held for it'),
-  async (t) => {
-    const made = await scene(t, {
-      lines: '  pause-budget: 4s\n  pause-retries: { limit: 0, wait: 100ms }\n',
-    });
-    const { blue, pooler, cutover } = made;
-    const { done, watch, goOn, end } = await ledAhead(t, made, ['run', 'playbook.yml']);
-    const theirs = (await readFile(pooler.file, 'utf8')).replace(/dbname=\S+/, 'dbname=elsewhere');
-    await writeFile(pooler.file, theirs);
-    await until('the end of the pause', async () => !(await watch.isPaused('shop')));
-    goOn();
-    const { code, err } = await done;
-    t.is(code, 7, err);
-    t.regex(err, /putting it back failed: the line of PgBouncer's shop was changed by somebody/);
-    t.is(await readFile(pooler.file, 'utf8'), theirs);
-    await pooler.point('shop', `host=127.0.0.1 port=${new URL(server().url()).port} dbname=${blue.name}`);
-    await end().catch(() => undefined);
-    const aborted = await cutover(['abort']);
-    t.is(aborted.code, 0, aborted.err);
-    t.deepEqual(await leftovers(blue.name), []);
-    t.is((await server().sql('select 1 as one from accounts limit 1', blue.name)).length, 1);
-  },
-);
+for (const [command, settling, live] of [
+  [['run', 'playbook.yml'], 'abort', 'blue'],
+  [['switch', '--yes'], 'switch', 'green'],
+] as const)
+  test(
+    title(
+      `a line that somebody changes right there is not overwritten, and nobody is held for it: ${command[0]}`,
+    ),
+    async (t) => {
+      const made = await scene(t, {
+        lines: '  pause-budget: 4s\n  pause-retries: { limit: 0, wait: 100ms }\n',
+      });
+      const { blue, pooler, cutover } = made;
+      if (command[0] === 'switch')
+        for (const before of [
+          ['run', 'playbook.yml'],
+          ['swap-back', '--yes'],
+        ])
+          t.is((await cutover(before)).code, 0);
+      const { done, watch, goOn, end } = await ledAhead(t, made, command);
+      const theirs = (await readFile(pooler.file, 'utf8')).replace(/dbname=\S+/, 'dbname=elsewhere');
+      await writeFile(pooler.file, theirs);
+      await until('the end of the pause', async () => !(await watch.isPaused('shop')));
+      goOn();
+      const { code, err } = await done;
+      t.is(code, 7, err);
+      t.regex(err, /putting it back failed: the line of PgBouncer's shop was changed by somebody/);
+      const { run } = (await statusIn(made.work))!;
+      t.true(err.includes(`then: cutover ${settling} ${run}\n`), err);
+      t.is(await readFile(pooler.file, 'utf8'), theirs);
+      await pooler.point('shop', `host=127.0.0.1 port=${new URL(server().url()).port} dbname=${blue.name}`);
+      await end().catch(() => undefined);
+      const settled = await cutover([settling, run, ...(settling === 'abort' ? [] : ['--yes'])]);
+      t.is(settled.code, 0, settled.err);
+      if (settling === 'abort') t.deepEqual(await leftovers(blue.name), []);
+      t.is((await server().sql('select 1 as one from accounts limit 1', made[live].name)).length, 1);
+      t.is((await statusIn(made.work))?.live, live);
+    },
+  );
 
 for (const command of [
   ['run', 'playbook.yml'],

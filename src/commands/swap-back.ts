@@ -1,6 +1,6 @@
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import { fold } from '../journal/fold.ts';
-import type { Side } from '../core/side.ts';
+import { commandTo, type Side } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 import { runText } from '../report/run.ts';
@@ -47,7 +47,7 @@ export async function swapTo(
   io: CommandIo,
 ): Promise<ExitCode> {
   const phases = [to === 'blue' ? 'completed' : 'swapped back', 'swapping back'] as const;
-  const word = to === 'blue' ? 'swap-back' : 'switch';
+  const word = commandTo(to);
   if (!options.yes && !io.interactive) {
     throw new RefusedError(`a ${word.replace('-', ' ')} asks first, and there is no terminal to ask at`, {
       hint: `cutover ${word} ${chosen.run}${options.acceptDataLoss ? ' --accept-data-loss' : ''} --yes`,

@@ -3,6 +3,7 @@ import { codeOf, RefusedError } from '../core/errors.ts';
 import { fold, type RunPhase, type RunState } from '../journal/fold.ts';
 import type { Journal, JournalStore } from '../journal/journal.ts';
 import type { PlannedStep } from '../core/plan.ts';
+import { commandTo } from '../core/side.ts';
 import { endStrayProcesses } from '../util/stray.ts';
 import type { Execution } from './engine/execution.ts';
 import { openStored, type Drivers, type Surroundings } from './open.ts';
@@ -109,7 +110,7 @@ export function nextFor(state: RunState): string {
     case 'completed':
       return `to go back: cutover swap-back ${state.run}; to drop the previous copy: cutover retire ${state.run}`;
     case 'swapping back':
-      return `to finish: cutover ${state.heading === 'blue' ? 'swap-back' : 'switch'} ${state.run}`;
+      return `to finish: cutover ${commandTo(state.heading)} ${state.run}`;
     case 'swapped back':
       return `${state.plan.live ? `to make green live once more: cutover switch ${state.run}; ` : ''}to drop the copy that was live: cutover retire ${state.run}`;
     case 'retiring':

@@ -1,3 +1,4 @@
+import { commandTo } from '../core/side.ts';
 import { fold, type RunState } from '../journal/fold.ts';
 import type { JournalStore } from '../journal/journal.ts';
 
@@ -37,6 +38,6 @@ export async function stateOf(store: JournalStore, run: string): Promise<RunStat
 function wordsFor({ run, phase, live, heading }: RunState): readonly string[] | undefined {
   if (phase === 'unwinding' || (phase === 'running' && live === 'blue')) return ['abort', run];
   if (phase === 'running') return ['resume', run, '--yes'];
-  if (phase === 'swapping back') return [heading === 'blue' ? 'swap-back' : 'switch', run, '--yes'];
+  if (phase === 'swapping back') return [commandTo(heading), run, '--yes'];
   return undefined;
 }

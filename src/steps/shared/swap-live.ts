@@ -141,7 +141,7 @@ async function letOff(context: StepContext, way: Way, cause: unknown): Promise<n
   throw new StuckError(messageOf(cause), {
     cause,
     detail: released.status === 'rejected' ? `  clients are held: ${messageOf(released.reason)}` : undefined,
-    hint: `mend the cause, then: ${settling(context.run, way.to)}`,
+    hint: `mend the cause, then: ${settling(context, way.to)}`,
   });
 }
 

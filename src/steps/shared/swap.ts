@@ -1,6 +1,6 @@
 import type { SideState } from '../../core/database.ts';
 import { AwayError, messageOf, StepError, StuckError } from '../../core/errors.ts';
-import type { Side } from '../../core/side.ts';
+import { commandTo, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
 import { uninterrupted } from './control.ts';
 import { closedSides, isUntouched, type Closed } from './proof.ts';
@@ -94,7 +94,7 @@ export async function isOpen(context: StepContext, to: Side, cause: unknown): Pr
   } catch {
     throw new StuckError(`the server went away in the middle of the switch: ${messageOf(cause)}`, {
       cause,
-      hint: `when the server is back: ${settling(context.run, to)}`,
+      hint: `when the server is back: ${settling(context, to)}`,
     });
   }
 }
@@ -112,7 +112,7 @@ export async function putBackOrStuck(
       `the switch failed (${messageOf(cause)}), and so did putting it back: ${messageOf(second)}`,
       {
         cause,
-        hint: `mend the cause, then: ${settling(context.run, to)}`,
+        hint: `mend the cause, then: ${settling(context, to)}`,
       },
     );
   }
@@ -120,9 +120,9 @@ export async function putBackOrStuck(
   await context.record({ type: 'ownership-moved', from: to, to: from }).catch(() => undefined);
 }
 
-/** What settles a switch that stopped half-way; a swap back is only ever settled as a swap back. */
-export const settling = (run: string, to: Side): string =>
-  to === 'green' ? `cutover abort ${run}` : `cutover swap-back ${run}`;
+/** What settles a switch that stopped half-way; one after the run's own is only ever settled as what it is. */
+export const settling = ({ run, plan, step }: StepContext, to: Side): string =>
+  `cutover ${plan.steps.some(({ id }) => id === step.id) ? 'abort' : commandTo(to)} ${run}`;
 
 /**
  * Points every target at `from` again and sets the marks as they were; says whether anything had to be moved.
