@@ -19,6 +19,7 @@ import { lookAtFacts } from '../src/steps/preflight/conditions.ts';
 import { quoteIdentifier } from '../src/util/sql.ts';
 import { withDatabase } from '../src/util/url.ts';
 import { DEFAULT_MAJOR, majors, testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/until.ts';
 
 // One after the other: each of them measures what the server does with others, and the machine is small.
 const test = ava.serial;
@@ -183,22 +184,20 @@ test('clients that reconnect without pause never get in after the database is cl
       }
     }
   });
-  await sleep(300);
-  t.true(beats.written > 0, 'they do write before');
+  await until('them to write', () => beats.written > 0);
   for (let round = 0; round < 3; round += 1) {
     await database.close('blue', end, control);
     const reader = await database.reader('blue');
     t.deepEqual(await others(name), []);
     const before = await reader.countRows(['public', 'beats']);
-    for (const until = Date.now() + 400; Date.now() < until;) {
+    for (const end = Date.now() + 400; Date.now() < end;) {
       t.deepEqual(await others(name), []);
       await sleep(5);
     }
     t.is(await reader.countRows(['public', 'beats']), before);
     await database.open('blue');
     const later = beats.written;
-    for (const until = Date.now() + 10_000; beats.written === later && Date.now() < until;) await sleep(20);
-    t.true(beats.written > later, 'and write again when it is opened');
+    await until('them to write again', () => beats.written > later);
   }
   stop.abort();
   await Promise.all(clients);
@@ -1072,12 +1071,9 @@ test('asking several things at once after a lost connection leaves no connection
     database.reader('blue'),
   ]);
   await database.end();
-  for (const until = Date.now() + 5000; Date.now() < until;) {
-    const left = await server.sql(`select 1 from pg_stat_activity where application_name = 'cutover ${run}'`);
-    if (left.length === 0) return t.pass();
-    await sleep(20);
-  }
-  t.fail('a connection is left');
+  const left = () => server.sql(`select 1 from pg_stat_activity where application_name = 'cutover ${run}'`);
+  await until('the end of every connection', async () => (await left()).length === 0);
+  t.pass();
 });
 
 test('a server that restarts is waited for as long as patience lasts', async (t) => {

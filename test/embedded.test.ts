@@ -52,7 +52,7 @@ function lives(pid: number): boolean {
 }
 
 async function gone(pid: number): Promise<boolean> {
-  for (const until = Date.now() + 10_000; lives(pid) && Date.now() < until;) await sleep(20);
+  for (const until = Date.now() + 60_000; lives(pid) && Date.now() < until;) await sleep(20);
   return !lives(pid);
 }
 
@@ -275,7 +275,7 @@ test('a server that nobody reaps counts as stopped when it has ended', async (t)
   });
   try {
     for (
-      const until = Date.now() + 10_000;
+      const until = Date.now() + 60_000;
       Date.now() < until && !(await ask(before.url('postgres'), 'select 1').catch(() => undefined));
     )
       await sleep(50);
@@ -373,7 +373,7 @@ test('what a process left that was killed while it loaded goes with the next sta
     detached: true,
   });
   const exit = once(child, 'exit');
-  for (const until = Date.now() + 20_000; Date.now() < until && !existsSync(join(home, 'owner'));)
+  for (const until = Date.now() + 60_000; Date.now() < until && !existsSync(join(home, 'owner'));)
     await sleep(50);
   await sleep(700);
   child.kill('SIGKILL');
