@@ -3,23 +3,13 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Client } from 'pg';
 import { startCluster } from '../src/databases/postgres/embedded/cluster.ts';
 import { embeddedBinaries } from '../src/databases/postgres/embedded/binaries.ts';
+import { ask } from './helpers/ask.ts';
 import { workplace } from './helpers/cli.ts';
 import { until } from './helpers/until.ts';
 
 const SETTINGS = { fsync: 'off', shared_buffers: '64MB' };
-
-async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 const folder = (): Promise<string> => mkdtemp(join(tmpdir(), 'cutover-test-standby-'));
 

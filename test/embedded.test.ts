@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
-import { Client } from 'pg';
 import { StepError } from '../src/core/errors.ts';
 import {
   embeddedBinaries,
@@ -17,6 +16,7 @@ import {
 } from '../src/databases/postgres/embedded/binaries.ts';
 import { startCluster, type Cluster } from '../src/databases/postgres/embedded/cluster.ts';
 import { openEmbedded } from '../src/databases/postgres/embedded/embedded.ts';
+import { ask } from './helpers/ask.ts';
 
 // Processes are counted and killed here: one test after the other.
 const test = ava.serial;
@@ -52,23 +52,12 @@ function lives(pid: number): boolean {
 }
 
 async function gone(pid: number): Promise<boolean> {
-  for (const until = Date.now() + 60_000; lives(pid) && Date.now() < until;) await sleep(20);
+  for (const until = Date.now() + 10_000; lives(pid) && Date.now() < until;) await sleep(20);
   return !lives(pid);
 }
 
 const begin = async (home: string): Promise<Cluster> =>
   startCluster({ binaries: await embeddedBinaries(), home, settings: { fsync: 'off' } });
-
-async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 const module = (name: string): string =>
   JSON.stringify(new URL(`../src/databases/postgres/embedded/${name}.ts`, import.meta.url).href);
@@ -275,7 +264,7 @@ test('a server that nobody reaps counts as stopped when it has ended', async (t)
   });
   try {
     for (
-      const until = Date.now() + 60_000;
+      const until = Date.now() + 10_000;
       Date.now() < until && !(await ask(before.url('postgres'), 'select 1').catch(() => undefined));
     )
       await sleep(50);
@@ -373,7 +362,7 @@ test('what a process left that was killed while it loaded goes with the next sta
     detached: true,
   });
   const exit = once(child, 'exit');
-  for (const until = Date.now() + 60_000; Date.now() < until && !existsSync(join(home, 'owner'));)
+  for (const until = Date.now() + 20_000; Date.now() < until && !existsSync(join(home, 'owner'));)
     await sleep(50);
   await sleep(700);
   child.kill('SIGKILL');

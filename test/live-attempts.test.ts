@@ -1,18 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import ava, { type ExecutionContext } from 'ava';
-import { blackhole } from './helpers/blackhole.ts';
-import { statusIn } from './helpers/cli.ts';
-import { LIVE_SETTINGS } from './helpers/live-scene.ts';
-import { majors, testServer } from './helpers/postgres.ts';
+import type { ExecutionContext } from 'ava';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { liveSuite } from './helpers/live-suite.ts';
-import { slowClient } from './helpers/slow-client.ts';
 import { appears, until } from './helpers/until.ts';
 
 const { test, title, server, scene, leftovers } = liveSuite({ max_prepared_transactions: '5' });
-
-const lacking = majors().includes(15) ? '' : ' (SKIPPED: PostgreSQL 15 is missing)';
 
 const THOUSANDS =
   'do $$ begin for i in 1..1500 loop execute format($f$create table t%s (id int primary key)$f$, i); end loop; end $$;';
@@ -177,78 +170,3 @@ test(title('nobody writes to the previous copy while it is retired'), async (t) 
   t.deepEqual(written, []);
   t.is((await server().sql('select 1 as one from t1', green.name)).length, 0);
 });
-
-(lacking ? ava.serial.skip : test)(
-  title(`a server that falls silent in the pause holds clients no longer than any other${lacking}`),
-  async (t) => {
-    const [from, to] = await Promise.all([testServer(15, LIVE_SETTINGS), testServer(15, LIVE_SETTINGS)]);
-    t.teardown(() => Promise.all([from.stop(), to.stop()]));
-    const hole = await blackhole(to);
-    t.teardown(() => hole.stop());
-    const { ledger, blue, green, pooler, work, env } = await scene(t, {
-      from,
-      to,
-      head: 'sync: logical\nlimits: { connect: 1s, statement: 2s }',
-      // Whichever limit ends the wait: it is not tried again when the server is back.
-      lines: '  pause-budget: 3s\n  pause-retries: { limit: 0, wait: 100ms }\n',
-    });
-    const through = { ...env, GREEN_URL: hole.url(green.name) };
-    ledger.start();
-    const slow = await slowClient(pooler.url('shop'), 1);
-    const watch = await pooler.watch();
-    const { done, child } = work.start(['run', 'playbook.yml'], through);
-    while (!(await watch.isPaused('shop')) && child.exitCode === null);
-    const paused = Date.now();
-    hole.swallow();
-    await until('clients to go on', async () => !(await watch.isPaused('shop')));
-    const held = Date.now() - paused;
-    hole.recover();
-    const struck = await done;
-    t.not(struck.code, 0, struck.err);
-    t.true(held < 4000, `clients were held for ${held} ms\n${struck.err}`);
-    await slow.end();
-    await watch.end();
-    const { errors } = await ledger.stop();
-    t.deepEqual(errors, [], struck.err);
-    t.deepEqual(await ledger.problems(from, blue.name), []);
-    if ((await statusIn(work))?.phase !== 'unwound') await work.cutover(['abort'], through);
-    t.is((await statusIn(work))?.phase, 'unwound', struck.err);
-    t.deepEqual(await from.sql('select slot_name from pg_replication_slots'), []);
-  },
-);
-
-for (const killed of [false, true])
-  test(
-    title(
-      `a server that is away in the pause${killed ? ', and the tool is killed' : ''}: clients go on by themselves when it is back`,
-    ),
-    async (t) => {
-      const on = await testServer(18, LIVE_SETTINGS);
-      t.teardown(() => on.stop());
-      const { cutover, pooler, work, env, green } = await scene(t, { from: on, to: on });
-      t.is((await cutover(['run', 'playbook.yml'])).code, 0);
-      const slow = await slowClient(pooler.url('shop'), 1);
-      const watch = await pooler.watch();
-      const { done, child } = work.start(['swap-back', '--yes'], env);
-      while (!(await watch.isPaused('shop')) && child.exitCode === null);
-      // Longer than the tool insists for, and then it leaves them to its guard.
-      const away = killed ? 5000 : 50_000;
-      const crashed = on.crash(away);
-      if (killed) child.kill('SIGKILL');
-      // Nobody would take them.
-      await new Promise((resolve) => setTimeout(resolve, away - 500));
-      t.true(await watch.isPaused('shop'));
-      await crashed;
-      const { code, err } = await done;
-      t.not(code, 0, err);
-      await until('clients to go on', async () => !(await watch.isPaused('shop')));
-      await slow.end().catch(() => undefined);
-      await watch.end();
-      t.is((await on.sql('select 1 as one', green.name)).length, 1);
-      const client = await pooler.client('shop');
-      t.is((await client.query('select current_database() as name')).rows[0].name, green.name);
-      await client.end();
-      const back = await cutover(['swap-back', '--yes']);
-      t.is(back.code, 0, back.err);
-    },
-  );

@@ -189,29 +189,33 @@ for (const [command, recovery, phase] of [
 
 for (const [command, recovery, says] of [
   [['run', 'playbook.yml'], ['abort'], /targets were moved, and not by this run/],
+  [['run', 'playbook.yml'], ['resume', '--yes'], /targets were moved, and not by this run/],
   [['swap-back', '--yes'], ['swap-back', '--yes'], /blue was opened by somebody in the middle of the swap/],
 ] as const)
-  test(title(`who goes on there by hand, in ${command[0]}, is not overruled`), async (t) => {
-    const made = await scene(t, { lines: BUDGET });
-    const { ledger, work, blue, green, pooler, cutover } = made;
-    ledger.start();
-    const swapsBack = command[0] === 'swap-back';
-    if (swapsBack) t.is((await cutover(['run', 'playbook.yml'])).code, 0);
-    const { child, done, watch, goOn, end } = await ledAhead(t, made, command);
-    signal(await guardsOf((await statusIn(work))!.run), 'SIGKILL');
-    child.kill('SIGKILL');
-    await done;
-    goOn();
-    const to = swapsBack ? blue.name : green.name;
-    await server().sql(`alter database ${to} with allow_connections true connection limit -1`);
-    await pooler.ask('RESUME shop');
-    const settled = await cutover(recovery);
-    t.is(settled.code, 7, settled.err);
-    t.regex(settled.err, says);
-    t.is(await watch.leads('shop'), to);
-    await end();
-    await ledger.stop();
-  });
+  test(
+    title(`who goes on there by hand, in ${command[0]}, is not overruled by ${recovery[0]}`),
+    async (t) => {
+      const made = await scene(t, { lines: BUDGET });
+      const { ledger, work, blue, green, pooler, cutover } = made;
+      ledger.start();
+      const swapsBack = command[0] === 'swap-back';
+      if (swapsBack) t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+      const { child, done, watch, goOn, end } = await ledAhead(t, made, command);
+      signal(await guardsOf((await statusIn(work))!.run), 'SIGKILL');
+      child.kill('SIGKILL');
+      await done;
+      goOn();
+      const to = swapsBack ? blue.name : green.name;
+      await server().sql(`alter database ${to} with allow_connections true connection limit -1`);
+      await pooler.ask('RESUME shop');
+      const settled = await cutover(recovery);
+      t.is(settled.code, 7, settled.err);
+      t.regex(settled.err, says);
+      t.is(await watch.leads('shop'), to);
+      await end();
+      await ledger.stop();
+    },
+  );
 
 test(
   title('a server that goes away there: clients are held until it is back, and go on where they were'),

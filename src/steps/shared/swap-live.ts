@@ -135,7 +135,7 @@ async function backToBefore(context: StepContext, way: Way, cause: unknown, lead
   await insist(goOn, failed, cause);
 }
 
-/** What cannot be led back must not hold anybody for that: whoever it is mends it, and clients are told what is wrong. */
+/** What cannot be led back must not hold anybody: clients hear what is wrong, and a person mends it. */
 async function letOff(context: StepContext, way: Way, cause: unknown): Promise<never> {
   const [released] = await Promise.allSettled([releaseClients(context)]);
   throw new StuckError(messageOf(cause), {
