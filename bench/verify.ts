@@ -1,5 +1,5 @@
 // What it takes to prove that two databases on one server hold the same rows, beside counting them (what the server needs
-// to read them at all), an MD5 of the ordered text, and both sides dumped and hashed: npm run bench:verify [-- --rounds 3]
+// to find them at all) and `count(column)` of every column (what it needs to take the rows apart), an MD5 of the ordered text, and both sides dumped and hashed: npm run bench:verify [-- --rounds 3]
 // With --pg 15 the server is one that an older pg_dump on PATH can dump.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -70,10 +70,12 @@ interface Figures {
   readonly mb: number;
   readonly rows: number;
   readonly count_s: number;
+  readonly values_s: number;
   readonly checksums_s: number;
   readonly md5_s: number;
   readonly dump_s: number | undefined;
   readonly times_count: number;
+  readonly times_values: number;
   readonly faster_than_md5: number;
   readonly memory_mb: number;
 }
@@ -137,6 +139,9 @@ async function measure(load: string, statements: readonly string[]): Promise<Fig
   };
   await count();
   const { counts, checksums, memory } = await alternately(count, context);
+  const readValues = () => both((reader, table) => reader.query(everyValue(table)));
+  await readValues();
+  const values_s = await readValues();
   const md5 = await both((reader, table) => reader.query(orderedText(table)));
   const [size] = await server.sql<{ bytes: number }>(
     `select pg_database_size('${names.blue}')::float8 as bytes`,
@@ -150,10 +155,12 @@ async function measure(load: string, statements: readonly string[]): Promise<Fig
     mb: Math.round(size!.bytes / 1e6),
     rows,
     count_s: median(counts),
+    values_s,
     checksums_s: median(checksums),
     md5_s: md5,
     dump_s: dump,
     times_count: median(checksums) / median(counts),
+    times_values: median(checksums) / values_s,
     faster_than_md5: md5 / median(checksums),
     memory_mb: memory / 1e6,
   };
@@ -177,6 +184,10 @@ async function alternately(count: () => Promise<number>, context: CheckContext) 
   }
   clearInterval(watch);
   return { counts, checksums, memory: peak - before };
+}
+
+function everyValue({ path, columns }: Table): string {
+  return `select ${columns.map(({ name }) => `count(t.${name})`).join(', ')} from only ${quotePath(path)} t`;
 }
 
 /** In stretches: the text of a whole table is more than the server's 1 GB for one value. */
@@ -211,17 +222,21 @@ function report(): void {
     'MB a side',
     'rows',
     'count(*) s',
+    'values s',
     'checksums s',
+    'times',
     'times',
     'md5 s',
     'faster',
     'dump s',
     'memory MB',
   ];
-  const widths = [20, 10, 12, 11, 12, 6, 8, 7, 7, 9];
+  const widths = [20, 10, 12, 11, 9, 12, 6, 6, 8, 7, 7, 9];
   const line = (cells: readonly (string | number)[]): string =>
     cells.map((cell, index) => String(cell).padEnd(widths[index]!)).join(' ');
-  console.log(`both sides on one warm server of ${values.pg}, ${jobs} jobs a side, median of ${rounds}\n${line(columns)}`);
+  console.log(
+    `both sides on one warm server of ${values.pg}, ${jobs} jobs a side, median of ${rounds}\n${line(columns)}`,
+  );
   const rounded = figures.map((each) =>
     Object.fromEntries(
       Object.entries(each).map(([name, value]) => [
@@ -237,8 +252,10 @@ function report(): void {
         each['mb']!,
         each['rows']!,
         each['count_s']!,
+        each['values_s']!,
         each['checksums_s']!,
         each['times_count']!,
+        each['times_values']!,
         each['md5_s']!,
         each['faster_than_md5']!,
         each['dump_s'] ?? '-',

@@ -169,7 +169,10 @@ function rowsOf(rows: Rows) {
       const sums = await inParts(rows, table, {
         // One lane by itself leaves the parallel work to the server.
         cut: rows.lanes > 1,
-        read: async (ask, source) => toChecksum((await ask(checksumSql(source, columns, sample)))[0]!),
+        read: async (ask, source) => {
+          const filled = await sources.filled(ask, table, columns);
+          return toChecksum((await ask(checksumSql(source, columns, { sample, filled })))[0]!);
+        },
         heard: (sum) => progress?.(sum.rows),
       });
       return sums.reduce(added, NOTHING);

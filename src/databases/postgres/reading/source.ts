@@ -1,11 +1,15 @@
-import type { Path, Table } from '../../../core/catalog.ts';
+import type { HashedColumn, Path, Table } from '../../../core/catalog.ts';
 import { quoteLiteral, quotePath } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';
+
+/** Bytes of a table that is worth a look at its statistics before it is read. */
+const LARGE = 16 * 1024 * 1024;
 
 /** What follows FROM to read tables; what was told of them need not be asked again. */
 export class Sources {
   readonly #partBytes: number;
   readonly #known = new Map<string, Table>();
+  readonly #filled = new Map<string, boolean>();
 
   /** Larger tables are read in parts of that size. */
   constructor(partBytes: number) {
@@ -14,6 +18,7 @@ export class Sources {
 
   know(tables: readonly Table[]): void {
     this.#known.clear();
+    this.#filled.clear();
     for (const table of tables) this.#known.set(quotePath(table.path), table);
   }
 
@@ -35,6 +40,31 @@ export class Sources {
     // A partitioned table without partitions.
     return parts.length > 0 ? parts : [await this.whole(ask, path)];
   }
+
+  /** Whether hardly a row of a large table has a NULL in one of the columns, as far as one can tell without reading it. */
+  async filled(ask: Ask, path: Path, columns: readonly HashedColumn[]): Promise<boolean> {
+    const name = quotePath(path);
+    const nullable = columns.filter((column) => column.nullable);
+    if ((this.#known.get(name)?.bytes ?? 0) < LARGE || nullable.length === 0) return false;
+    if (nullable.some(({ expression }) => expression !== undefined)) return false;
+    const found = this.#filled.get(name) ?? (await isFilled(ask, path, nullable));
+    this.#filled.set(name, found);
+    return found;
+  }
+}
+
+/** Whether the planner's statistics are there, and know of no NULL; those of a table's partitions, where it has some. */
+async function isFilled(ask: Ask, path: Path, columns: readonly HashedColumn[]): Promise<boolean> {
+  const name = `${quoteLiteral(quotePath(path))}::regclass`;
+  const names = columns.map((column) => quoteLiteral(column.name)).join(', ');
+  const [row] = await ask(
+    `select count(s.tablename) > 0 and bool_and(coalesce(s.null_frac, 0) = 0) as filled
+     from (select relid from pg_partition_tree(${name}) where isleaf union select ${name}::oid) t
+     join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace
+     left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname in (${names})
+     where c.relkind <> 'p'`,
+  );
+  return row?.['filled'] === 't';
 }
 
 async function isPartitioned(ask: Ask, name: string): Promise<boolean> {
