@@ -1,79 +1,14 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import type { ExecutionContext } from 'ava';
-import { eventsOf, statusIn } from './helpers/cli.ts';
-import type { LiveScene } from './helpers/live-scene.ts';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Client } from 'pg';
+import { statusIn } from './helpers/cli.ts';
+import { guardsOf, ledAhead, signal } from './helpers/led-ahead.ts';
 import { liveSuite } from './helpers/live-suite.ts';
-import { slowClient } from './helpers/slow-client.ts';
 import { until } from './helpers/until.ts';
 
-// In the pause PgBouncer is led to the other side while the last changes are on their way: what becomes of that when they do
-// not arrive, or when the process dies right there.
+// In the pause PgBouncer is led to the other side while this one is closed and the last changes are on their way: what becomes
+// of that when they do not arrive, or when the process dies right there.
 
 const { test, title, server, scene, leftovers } = liveSuite();
-
-const movesOf = async ({ work }: LiveScene): Promise<number> =>
-  (await eventsOf(work)).filter(({ type }) => type === 'ownership-moved').length;
-
-/** Workers that apply changes in a database; stopped, nothing arrives there. */
-const workers = async (database: string): Promise<number[]> =>
-  (
-    await server().sql<{ pid: number }>(
-      `select s.pid from pg_stat_subscription s join pg_subscription on oid = subid join pg_database d on d.oid = subdbid
-       where s.pid is not null and datname = '${database}'`,
-    )
-  ).map(({ pid }) => pid);
-
-const signal = (pids: readonly number[], name: NodeJS.Signals): void => {
-  for (const pid of pids) process.kill(pid, name);
-};
-
-/** The process that lets clients go on when its own dies. */
-async function guardsOf(run: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    if (words.includes('guard') && words.includes(run)) found.push(Number(pid));
-  }
-  return found;
-}
-
-/** Starts a command, and gives it back at the moment when PgBouncer leads to the other side and nothing arrives there. */
-async function ledAhead(t: ExecutionContext, made: LiveScene, command: readonly string[]) {
-  const { work, env, pooler } = made;
-  const first = command[0] === 'run';
-  const to = command[0] === 'swap-back' ? made.blue.name : made.green.name;
-  const before = first ? 0 : await movesOf(made);
-  const watch = await pooler.watch();
-  const slow = await slowClient(pooler.url('shop'), 2);
-  const started = work.start(command, env);
-  // Not the pause for the copy.
-  if (first)
-    await until('the switch', async () => (await statusIn(work))?.steps['switch']?.phase === 'running');
-  await until('the pause', () => watch.isPaused('shop'));
-  // PAUSE waits for the slow client meanwhile.
-  const stopped = await workers(to);
-  t.true(stopped.length > 0);
-  signal(stopped, 'SIGSTOP');
-  t.teardown(() => {
-    try {
-      signal(stopped, 'SIGCONT');
-    } catch {
-      // They are gone.
-    }
-  });
-  await until('the lead', async () => (await watch.leads('shop')) === to || started.child.exitCode !== null);
-  t.true(await watch.isPaused('shop'));
-  t.is(await movesOf(made), before);
-  return {
-    ...started,
-    watch,
-    goOn: () => signal(stopped, 'SIGCONT'),
-    end: async (): Promise<void> => {
-      await slow.end();
-      await watch.end();
-    },
-  };
-}
 
 const BUDGET = '  pause-budget: 30s\n';
 
@@ -157,6 +92,61 @@ for (const command of [
     t.deepEqual((await ledger.stop()).errors, []);
     t.deepEqual(await ledger.problems(server(), swapsBack ? blue.name : green.name), []);
   });
+
+test(
+  title('killed there while somebody still writes beside PgBouncer: what they commit is not lost'),
+  async (t) => {
+    const made = await scene(t, { lines: BUDGET, sql: 'create table letters (id int primary key);' });
+    const { ledger, blue, green, cutover } = made;
+    ledger.start();
+    let direct: Client | undefined;
+    const { child, done, watch, goOn, end } = await ledAhead(t, made, ['run', 'playbook.yml'], async () => {
+      direct = await server().connect(blue.name);
+      await direct.query('begin; insert into letters values (1)');
+    });
+    // The fence waits for it, and PgBouncer is at the other side already.
+    child.kill('SIGKILL');
+    await done;
+    goOn();
+    await until('the end of the pause', async () => !(await watch.isPaused('shop')));
+    t.is(await watch.leads('shop'), blue.name);
+    await direct!.query('commit');
+    await direct!.end();
+    await end();
+    const settled = await cutover(['resume', '--yes']);
+    t.is(settled.code, 0, settled.err);
+    t.deepEqual(await server().sql('select id from letters', green.name), [{ id: 1 }]);
+    t.deepEqual((await ledger.stop()).errors, []);
+    t.deepEqual(await ledger.problems(server(), green.name), []);
+  },
+);
+
+test(
+  title('a side that cannot be closed: PgBouncer is led back, and clients go on where they were'),
+  async (t) => {
+    const made = await scene(t, {
+      lines: '  pause-budget: 4s\n  pause-retries: { limit: 0, wait: 100ms }\n',
+    });
+    const { ledger, blue } = made;
+    ledger.start();
+    const admin = await server().connect('postgres');
+    const { done, watch, goOn, end } = await ledAhead(t, made, ['run', 'playbook.yml'], () =>
+      admin.query(`begin; alter database ${blue.name} connection limit 100`),
+    );
+    await until('the end of the pause', async () => !(await watch.isPaused('shop')));
+    goOn();
+    const { code, err } = await done;
+    t.is(code, 4, err);
+    t.regex(err, /could not be closed: somebody is altering it, and has not committed/);
+    await admin.query('rollback');
+    await admin.end();
+    t.is(await watch.leads('shop'), blue.name);
+    await end();
+    t.deepEqual((await ledger.stop()).errors, []);
+    t.deepEqual(await ledger.problems(server(), blue.name), []);
+    t.deepEqual(await leftovers(blue.name), []);
+  },
+);
 
 for (const [command, recovery, phase] of [
   [['run', 'playbook.yml'], ['resume', '--yes'], 'completed'],

@@ -130,9 +130,9 @@ export interface Live {
     long: LongTransactions,
     control: WorkControl,
   ): Promise<Passage>;
-  /** Marks `from` as the previous copy, which putting back takes away again. Repeatable. */
-  setAside(way: Way): Promise<void>;
-  /** Lets clients into `to`: from here on there is only the way forward. `name` is its database's, where that is known. */
+  /** Marks `from` as the previous copy, which putting back takes away again. `name` is its database's, where that is known. Repeatable. */
+  setAside(way: Way, name?: string): Promise<void>;
+  /** Lets clients into `to`: from here on there is only the way forward. `name` as before. */
   open(way: Way, plan: FollowPlan, comment: string | undefined, name?: string): Promise<void>;
   /** Puts an attempt back, first half: lets clients into `from` again. Repeatable. */
   reopen(way: Way): Promise<void>;

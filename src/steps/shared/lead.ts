@@ -10,8 +10,9 @@ const holding = ({ targets, plan }: StepContext): Named =>
   plan.renames ? [] : targets.filter(({ target }) => target.hold !== undefined);
 
 /**
- * What holds clients is led to the other side while the last changes are on their way there. Nobody gets through it
- * meanwhile, and both sides are closed to everybody: until ownership has moved it is led back as if nothing had been.
+ * What holds clients is led to the other side while this one is closed and the last changes are on their way. Nobody gets
+ * through it meanwhile, and the other side is closed to everybody: until ownership has moved it is led back as if nothing
+ * had been.
  */
 export class Lead {
   readonly #context: StepContext;

@@ -93,7 +93,11 @@ async function cross(context: StepContext, way: Way, passage: Passage, lead: Lea
   try {
     await pause.within((signal) => holdClients(context, signal));
     pause.inTime('clients finished their transactions');
-    await passage.fence(deadline);
+    const fencing = passage.fence(deadline);
+    const leading = lead.begin();
+    // What comes of it is waited for below, and before it is led back.
+    leading.catch(() => undefined);
+    await fencing;
     pause.inTime('the last sessions ended');
     // By itself, for everything else would compete with it; then it is on its way over.
     const position = await passage.mark(deadline);
@@ -102,7 +106,7 @@ async function cross(context: StepContext, way: Way, passage: Passage, lead: Lea
       passage.drain(position, deadline),
       pause.orOver(closedSides(context)),
       pause.orOver(context.database.assertLocked()),
-      pause.orOver(lead.begin()),
+      pause.orOver(leading),
     ]);
     pause.inTime('the last changes arrived');
     context.database.setPatience(PATIENCE_MS);
@@ -162,9 +166,16 @@ export async function moveTargets(context: StepContext, way: Way, crossed?: Cros
     return live.setAside(way);
   }
   // Putting back must not overtake either of them.
-  const both = await Promise.allSettled([flipping(), live.setAside(way)]);
+  const both = await Promise.allSettled([
+    flipping(),
+    live.setAside(way, known(context, crossed)?.[way.from]),
+  ]);
   for (const each of both) if (each.status === 'rejected') throw each.reason as Error;
 }
+
+/** The databases' names, where this very process has looked at them in the pause. */
+const known = ({ plan }: StepContext, crossed?: Crossed): Readonly<Record<Side, string>> | undefined =>
+  crossed && !plan.renames ? plan.names : undefined;
 
 /** What follows the commit point; `crossed` is there when the same process has come this far. */
 async function flip(
@@ -177,9 +188,7 @@ async function flip(
   const { from, to } = way;
   try {
     await moveTargets(context, way, crossed);
-    // This very process has looked at it in the pause.
-    const name = crossed && !plan.renames ? plan.names[to] : undefined;
-    await database.live.open(way, livePlan(context).follow, plan.blue.comment, name);
+    await database.live.open(way, livePlan(context).follow, plan.blue.comment, known(context, crossed)?.[to]);
   } catch (cause) {
     if (!(await isOpen(context, to, cause))) {
       await putBackOrStuck(context, from, to, cause);

@@ -26,8 +26,8 @@ export class Turning {
     this.run = run;
   }
 
-  async setAside(way: Way): Promise<void> {
-    const { name } = await this.sides.found(way.from);
+  async setAside(way: Way, known?: string): Promise<void> {
+    const name = known ?? (await this.sides.found(way.from)).name;
     const mark = formatMark({ run: this.run, as: 'previous' });
     const admin = await this.sides.admin(way.from);
     await admin.query(`COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${quoteLiteral(mark)}`);

@@ -42,7 +42,7 @@ export async function warmUp({ admin }: Pick<Shutting, 'admin'>): Promise<void> 
 export async function shut(shutting: Shutting): Promise<void> {
   const { admin, found, deadline } = shutting;
   const { oid, name } = found;
-  await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`);
+  await forbid(admin, name);
   // A backend that is just starting is in no list yet, but holds a lock on its database until it is.
   while (!(await barrier(shutting))) if (performance.now() > deadline) throw await overdue(shutting);
   const turn = pacing();
@@ -54,6 +54,18 @@ export async function shut(shutting: Shutting): Promise<void> {
     if (left.some(({ pid }) => pid === 0)) await refusePrepared(admin, name);
     if (performance.now() > deadline) throw await overdue(shutting);
     await turn();
+  }
+}
+
+async function forbid(admin: Connection, name: string): Promise<void> {
+  try {
+    await admin.query(`ALTER DATABASE ${quoteIdentifier(name)} WITH ALLOW_CONNECTIONS false`);
+  } catch (cause) {
+    if (codeOf(cause) !== '55P03') throw cause;
+    throw new StepError(`${name} could not be closed: somebody is altering it, and has not committed`, {
+      cause,
+      hint: 'see pg_stat_activity for an open transaction with ALTER, COMMENT ON or GRANT … DATABASE; end it and run again',
+    });
   }
 }
 
