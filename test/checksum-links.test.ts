@@ -195,6 +195,11 @@ test.serial('a table counts as filled by the statistics of a large one, which pr
   t.false(await filled('large', 'a', 'b'));
   t.true(await filled('parts', 'a'));
   t.false(await filled('filled', 'c1'), 'small');
+  await client.query('create role without_statistics; grant select on large to without_statistics');
+  await client.query('revoke select on pg_stats from public');
+  await reading.query('set role without_statistics');
+  t.false(await filled('large', 'a'), 'statistics that may not be read');
+  await reading.query('reset role');
   const columns = ['id', 'a', 'b'].map((name) => ({
     name,
     as: name === 'id' ? 'integer' : 'text',

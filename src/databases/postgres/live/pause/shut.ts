@@ -64,7 +64,7 @@ async function forbid(admin: Connection, name: string): Promise<void> {
     if (codeOf(cause) !== '55P03') throw cause;
     throw new StepError(`${name} could not be closed: somebody is altering it, and has not committed`, {
       cause,
-      hint: 'see pg_stat_activity for an open transaction with ALTER, COMMENT ON or GRANT … DATABASE; end it and run again',
+      hint: 'see pg_stat_activity for an open transaction with ALTER DATABASE or GRANT … ON DATABASE; end it and run again',
     });
   }
 }
