@@ -123,7 +123,7 @@ test('a webhook hears of start, switch and swap back in their order, signed, wit
   const { run } = switched;
   t.regex(started.message, new RegExp(`^shop: started — run ${run} by `));
   t.regex(started.next, new RegExp(`cutover --state kept status ${run} --watch`));
-  t.regex(switched.message, /^shop: switched — green is live as \w+; the switch took \S+ ms$/);
+  t.regex(switched.message, /^shop: switched — green is live as \w+; the switch took \d+(\.\d)? m?s$/);
   t.regex(switched.next, new RegExp(`^to go back: cutover --state kept swap-back ${run};`));
   t.regex(swapped.next, new RegExp(`cutover --state kept retire ${run}`));
   for (const { headers, body, method } of place.asked) {
