@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ava, { type ExecutionContext } from 'ava';
+import { Client } from 'pg';
 import { StepError } from '../src/core/errors.ts';
 import {
   embeddedBinaries,
@@ -248,6 +249,25 @@ test('a server that was killed is started again at once, even while one of its c
     await next.stop();
     await busy;
   }
+});
+
+test('a child of a server that was killed is waited for, however long it takes', async (t) => {
+  const home = await newHome(t);
+  const cluster = await begin(home);
+  const client = new Client({ connectionString: cluster.url('postgres') });
+  client.on('error', () => undefined);
+  await client.connect();
+  const { pid } = (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!;
+  process.kill(pid, 'SIGSTOP');
+  process.kill(cluster.pid, 'SIGKILL');
+  await gone(cluster.pid);
+  const starting = begin(home);
+  // Longer than a few attempts in quick succession.
+  await Promise.race([starting.catch(() => undefined), sleep(9000)]);
+  process.kill(pid, 'SIGCONT');
+  const next = await starting;
+  await next.stop();
+  t.pass();
 });
 
 test('a server that nobody reaps counts as stopped when it has ended', async (t) => {

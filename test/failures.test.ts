@@ -8,6 +8,7 @@ import { workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { fixtureDatabase, fixtureFolder } from './helpers/fixture.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/until.ts';
 
 let server: TestServer;
 test.before(async () => {
@@ -208,6 +209,7 @@ test('the server goes away in the middle and comes back: the run puts everything
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
     await until(
+      'the migration sleeps',
       async () =>
         (
           await own.sql(
@@ -242,6 +244,7 @@ test('the server goes away and stays away: exit 7 says what is known, and abort 
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
     await until(
+      'the migration sleeps',
       async () =>
         (
           await own.sql(
@@ -273,10 +276,3 @@ test('the server goes away and stays away: exit 7 says what is known, and abort 
     await own.stop();
   }
 });
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await condition());) {
-    if (Date.now() > deadline) throw new Error('it did not come about in time');
-    await sleep(50);
-  }
-}

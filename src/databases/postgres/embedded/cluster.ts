@@ -36,6 +36,12 @@ export interface ClusterOptions {
 const READY_MS = 60_000;
 const ATTEMPTS = 5;
 
+/**
+ * What a server says that finds the folder held by others: by children of one that was killed, which may be
+ * at work for long, or by one that does not answer yet. They are waited for; a new server waits for none of them.
+ */
+const OTHERS = /pre-existing shared memory block|lock file "postmaster\.pid" already exists/;
+
 /** Starts the cluster in `home`, making it first if need be; attaches to the one that already runs there. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const account = serverAccount();
@@ -48,19 +54,21 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const password = (await readFile(join(home, 'password'), 'utf8')).trim();
   addSecret(password);
 
+  const deadline = Date.now() + READY_MS;
   for (let attempt = 1; ; attempt += 1) {
     // Looked for each time: another process may have started it just now, which is why ours could not start.
     const running = await attach(home, password);
     if (running) return running;
     const port = await choosePort(home, attempt);
+    const said = (await readLog(home)).length;
     const pid = await launch(options, home, port, account);
     if (await ready(pid, port, home, password)) {
       await writeFile(join(home, 'owner'), String(process.pid));
       return handle(home, pid, port, password, false);
     }
-    if (attempt === ATTEMPTS) throw await startFailed(home);
-    // Children of a server that was killed may still be at work, and the new one waits for none of them.
-    await sleep(100 * 2 ** attempt);
+    const held = OTHERS.test((await readLog(home)).slice(said));
+    if (held ? Date.now() > deadline : attempt >= ATTEMPTS) throw await startFailed(home);
+    await sleep(Math.min(100 * 2 ** attempt, 2000));
   }
 }
 
@@ -161,8 +169,10 @@ async function ready(pid: number, port: number, home: string, password: string):
   return false;
 }
 
+const readLog = (home: string): Promise<string> => readFile(join(home, 'log'), 'utf8').catch(() => '');
+
 async function startFailed(home: string): Promise<StepError> {
-  const log = await readFile(join(home, 'log'), 'utf8').catch(() => '');
+  const log = await readLog(home);
   return new StepError('the embedded PostgreSQL did not start', {
     where: join(home, 'log'),
     detail: log.trimEnd().split('\n').slice(-8).join('\n'),
