@@ -27,7 +27,7 @@ function spread(recorded: Recorded): Cell[] {
 }
 
 test('whatever happens to a run, at whatever instant, one side is live and every row is there', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_800_000);
   const { cells, failed } = await playMatrix(spread, { jobs: 2 }, (done, total, name) => {
     if (done % 10 === 0) t.log(`${done} of ${total}: ${name}`);
   });
@@ -36,7 +36,7 @@ test('whatever happens to a run, at whatever instant, one side is live and every
 });
 
 test('the same of a run that follows blue, there and back', async (t) => {
-  t.timeout(600_000);
+  t.timeout(1_800_000);
   const { cells, failed } = await playMatrix(
     (recorded) => some(recorded, LIVE_CELLS),
     { jobs: 2, live: true },
