@@ -8,7 +8,8 @@ import { displayPath } from '../util/sql.ts';
 import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';
 import { pacedOptions } from './shared/pace.ts';
-import { compareTable, type Comparison } from './rows/compare-table.ts';
+import { compareTable, readingOf, type Comparison } from './rows/compare-table.ts';
+import { inGroups, sumsOf } from './rows/small-tables.ts';
 import {
   columnPaths,
   droppedKeys,
@@ -110,33 +111,57 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     const done = Number(seen);
     context.progress(done, Math.max(total, done), name);
   };
-  const compared = await eachOf(pairs, context.blue.lanes, async (pair) => {
-    const columns = matchColumns(pair, words);
-    const name = displayPath(pair.blue.path);
-    progress(0n, name);
-    try {
-      const result = await compareTable(context, pair, columns.pairs, {
-        values: options['show-values'],
-        share: options.sample,
-        progress: (rows) => progress(rows, name),
-      });
-      return { pair, columns, result };
-    } catch (error) {
-      return { pair, columns, finding: unread(NAME, name, error) };
-    }
-  });
-  for (const one of compared) count(tally, one);
+  const matched = pairs.map((pair) => ({ pair, columns: matchColumns(pair, words) }));
+  const compared = await eachOf(inGroups(matched), context.blue.lanes, (group) =>
+    compareGroup(context, group, options, progress),
+  );
+  for (const one of compared.flat()) count(tally, one);
   const objects = await largeObjects(context, tally);
   context.progress(Number(seen), Number(seen));
   return report(NAME, tally, objects, options.sample);
 }
 
-/** A table that was compared, or of which nothing could be read. */
-interface Compared {
+interface Matched {
   readonly pair: TablePair;
   readonly columns: ReturnType<typeof matchColumns>;
+}
+
+/** A table that was compared, or of which nothing could be read. */
+interface Compared extends Matched {
   readonly result?: Comparison;
   readonly finding?: Finding;
+}
+
+/** Compares tables that one statement reads; what differs, or could not be read, is looked at by itself. */
+async function compareGroup(
+  context: CheckContext,
+  group: readonly Matched[],
+  options: Options,
+  progress: (rows: bigint, name: string) => void,
+): Promise<Compared[]> {
+  progress(0n, displayPath(group[0]!.pair.blue.path));
+  const { sample: share, 'show-values': values } = options;
+  const readings = group.map(({ pair, columns }) => readingOf(pair, columns.pairs, share));
+  const known = await sumsOf(context, readings);
+  const compared: Compared[] = [];
+  for (const [index, one] of group.entries()) {
+    const name = displayPath(one.pair.blue.path);
+    const heard = (rows: bigint): void => progress(rows, name);
+    const sums = known?.[index];
+    if (sums) heard(sums.blue.rows);
+    try {
+      const result = await compareTable(context, one.pair, one.columns.pairs, {
+        values,
+        share,
+        progress: heard,
+        sums,
+      });
+      compared.push({ ...one, result });
+    } catch (error) {
+      compared.push({ ...one, finding: unread(NAME, name, error) });
+    }
+  }
+  return compared;
 }
 
 function count(tally: Tally, { pair, columns, result, finding }: Compared): void {

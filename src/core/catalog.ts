@@ -113,7 +113,6 @@ export interface Integrity {
 
 export type Row = Record<string, unknown>;
 
-/** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
 /** Rows of which every value is hashed; of the others only what tells them apart is. */
 export interface Sample {
   /** The columns by whose hash a row is in the sample, on any server. */
@@ -133,6 +132,14 @@ export interface Pace {
   goesOn(): void;
 }
 
+/** A table whose checksum is asked for. */
+export interface TableToHash {
+  readonly table: Path;
+  readonly columns: readonly HashedColumn[];
+  readonly sample?: Sample | undefined;
+}
+
+/** Reads one database, over a connection that stays allowed when the database is closed to everybody else. */
 export interface Reader {
   /** Readings that go on at the same time; more of them wait. */
   readonly lanes: number;
@@ -154,6 +161,11 @@ export interface Reader {
       readonly progress?: ((rows: bigint) => void) | undefined;
     },
   ): Promise<Checksum>;
+  /**
+   * Those of several tables in one statement, in their order: of small ones, which take less time to be read than to be
+   * asked for. Where one of them cannot be read, none is.
+   */
+  checksums(tables: readonly TableToHash[]): Promise<Checksum[]>;
   /** A checksum of each column by itself, in one reading. */
   columnSums(table: Path, columns: readonly HashedColumn[]): Promise<string[]>;
   /** Checksums of the rows in each bucket of `bits` bits; only of rows in `within`, where that is given. */

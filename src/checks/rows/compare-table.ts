@@ -1,5 +1,6 @@
-import type { Path } from '../../core/catalog.ts';
+import type { Checksum, Path, TableToHash } from '../../core/catalog.ts';
 import type { CheckContext } from '../../core/check.ts';
+import type { Side } from '../../core/side.ts';
 import { locate, type Located } from './locate.ts';
 import { columnsOfKey, type ColumnPair, type TablePair } from '../shared/match.ts';
 import { readBoth } from '../shared/run.ts';
@@ -20,7 +21,34 @@ export interface Difference {
   readonly located: Located;
 }
 
-/** Compares a table; when it differs, reads it again to find out where. */
+export type Sums = Readonly<Record<Side, Checksum>>;
+
+/** What is read of a table on either side. */
+export interface Reading {
+  /** Not every value is. */
+  readonly sampled: boolean;
+  readonly of: (side: Side) => TableToHash;
+}
+
+/** Of a table whose key does not tell its rows apart, or is all that it has, every value is read. */
+export function readingOf(
+  table: TablePair,
+  columns: readonly ColumnPair[],
+  share: number | undefined,
+): Reading {
+  const key = columnsOfKey(table, columns);
+  const by = share !== undefined && key !== undefined && key.length < columns.length ? key : undefined;
+  return {
+    sampled: by !== undefined,
+    of: (side) => ({
+      table: table[side].path,
+      columns: columns.map((pair) => pair[side]),
+      sample: by && { by: by.map((pair) => pair[side]), share: share! },
+    }),
+  };
+}
+
+/** Compares a table, by `sums` where they are known already; when it differs, reads it again to find out where. */
 export async function compareTable(
   context: CheckContext,
   table: TablePair,
@@ -29,21 +57,19 @@ export async function compareTable(
     readonly values: boolean;
     readonly share?: number | undefined;
     readonly progress: (rows: bigint) => void;
+    readonly sums?: Sums | undefined;
   },
 ): Promise<Comparison> {
-  const key = columnsOfKey(table, columns);
-  const { share } = options;
-  const sampled = share !== undefined && key !== undefined && key.length < columns.length;
-  const { blue, green } = await readBoth(context, (side) =>
-    context[side].checksum(
-      table[side].path,
-      columns.map((pair) => pair[side]),
-      {
-        sample: sampled ? { by: key.map((pair) => pair[side]), share } : undefined,
+  const { sampled, of } = readingOf(table, columns, options.share);
+  const { blue, green } =
+    options.sums ??
+    (await readBoth(context, (side) => {
+      const { table: path, columns: hashed, sample } = of(side);
+      return context[side].checksum(path, hashed, {
+        sample,
         progress: side === 'blue' ? options.progress : undefined,
-      },
-    ),
-  );
+      });
+    }));
   const rows = { blue: blue.rows, green: green.rows };
   if (rows.blue === rows.green && blue.sum === green.sum) return { rows, sampled, difference: undefined };
   const located = await locate(context, table, columns, { rows, ...options });

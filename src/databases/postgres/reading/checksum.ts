@@ -185,11 +185,13 @@ export function rowHash(columns: readonly HashedColumn[], filled = false): strin
  */
 export const checksumSql = (source: string, columns: readonly HashedColumn[], how: How = {}): string => {
   const row = rowHash(columns, how.filled);
-  return `select count(*) as rows, coalesce(sum(${how.sample ? sampled(row, how.sample) : row}), 0) as sum
+  return `select count(*) as rows, coalesce(sum(${how.sample ? sampled(row, how.sample) : row}), 0) as sum${how.number === undefined ? '' : `, ${how.number} as number`}
    from ${source}`;
 };
 
 interface How {
+  /** Given back as it is, to tell the tables of one statement apart. */
+  readonly number?: number;
   readonly sample?: Sample | undefined;
   /** Hardly a row has a NULL in these columns. */
   readonly filled?: boolean;

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Checksum, HashedRow, Path, Reader } from '../../../core/catalog.ts';
+import type { Checksum, Path, Reader } from '../../../core/catalog.ts';
 import { eachOf, lanes } from '../../../util/lanes.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
@@ -7,7 +7,7 @@ import { heaviest } from './heaviest.ts';
 import { integrityOf } from './integrity.ts';
 import { Lane } from './lane.ts';
 import { Load, look } from './load.ts';
-import { bucketsSql, rowsSql } from './rows.ts';
+import { added, bucketsSql, NOTHING, rowsSql, toChecksum, toHashedRow } from './rows.ts';
 import { readSequences } from './sequences.ts';
 import { Sources } from './source.ts';
 
@@ -177,6 +177,20 @@ function rowsOf(rows: Rows) {
       });
       return sums.reduce(added, NOTHING);
     },
+    checksums: (tables) =>
+      useForRows((lane) =>
+        lane.reading(async (ask) => {
+          const selects: string[] = [];
+          for (const { table, columns, sample } of tables)
+            selects.push(
+              checksumSql(await sources.whole(ask, table), columns, { sample, number: selects.length }),
+            );
+          const found = await ask(selects.join('\nunion all '));
+          const sums: Checksum[] = [];
+          for (const row of found) sums[Number(row['number'])] = toChecksum(row);
+          return sums;
+        }),
+      ),
     columnSums: (table, columns) =>
       useForRows((lane) =>
         lane.reading(async (ask) => {
@@ -211,26 +225,6 @@ function rowsOf(rows: Rows) {
 
 /** Columns that are summed up in one reading. */
 const SUMS = 400;
-
-type TextRow = Readonly<Record<string, string | null>>;
-
-const toChecksum = (row: TextRow): Checksum => ({ rows: BigInt(row['rows']!), sum: row['sum']! });
-
-const NOTHING: Checksum = { rows: 0n, sum: '0' };
-
-const added = (one: Checksum, other: Checksum): Checksum => ({
-  rows: one.rows + other.rows,
-  sum: String(BigInt(one.sum) + BigInt(other.sum)),
-});
-
-const toHashedRow = (row: TextRow): HashedRow => ({
-  place: row['place']!,
-  id: row['id']!,
-  hash: row['hash']!,
-  key: JSON.parse(row['key']!) as (string | null)[],
-  hashes: JSON.parse(row['hashes']!) as string[],
-  values: JSON.parse(row['values']!) as (string | null)[],
-});
 
 async function readLargeObjects(ask: Ask): Promise<Checksum | undefined> {
   const [seen] = await ask(

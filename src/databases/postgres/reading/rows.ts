@@ -1,4 +1,4 @@
-import type { Buckets, HashedColumn } from '../../../core/catalog.ts';
+import type { Buckets, Checksum, HashedColumn, HashedRow } from '../../../core/catalog.ts';
 import { rowHash, valueOf } from './checksum.ts';
 
 const bucketOf = (by: readonly HashedColumn[], bits: number): string => `(${rowHash(by)} & ${2 ** bits - 1})`;
@@ -37,3 +37,23 @@ export const rowsSql = (
    ${jsonOf(buckets.by.map(shown))} as key, ${jsonOf(columns.map((column) => rowHash([column])))} as hashes,
    ${jsonOf(values ? columns.map(shown) : [])} as values
    from ${source} where ${within(buckets)} limit ${limit}`;
+
+type TextRow = Readonly<Record<string, string | null>>;
+
+export const toChecksum = (row: TextRow): Checksum => ({ rows: BigInt(row['rows']!), sum: row['sum']! });
+
+export const NOTHING: Checksum = { rows: 0n, sum: '0' };
+
+export const added = (one: Checksum, other: Checksum): Checksum => ({
+  rows: one.rows + other.rows,
+  sum: String(BigInt(one.sum) + BigInt(other.sum)),
+});
+
+export const toHashedRow = (row: TextRow): HashedRow => ({
+  place: row['place']!,
+  id: row['id']!,
+  hash: row['hash']!,
+  key: JSON.parse(row['key']!) as (string | null)[],
+  hashes: JSON.parse(row['hashes']!) as string[],
+  values: JSON.parse(row['values']!) as (string | null)[],
+});

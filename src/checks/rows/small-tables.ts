@@ -1,0 +1,49 @@
+import type { CheckContext } from '../../core/check.ts';
+import type { TablePair } from '../shared/match.ts';
+import { readBoth, UnreadError } from '../shared/run.ts';
+import type { Reading, Sums } from './compare-table.ts';
+
+/** Bytes of a table that is read faster than it is asked for, and of those that are asked for together. */
+const SMALL = 512 * 1024;
+const TOGETHER = 4 * 1024 * 1024;
+/** Tables in one statement: their locks, and those on their indexes, are held until it ends. */
+const MOST = 16;
+
+/** Tables in their order, small ones in groups that one statement reads. */
+export function inGroups<T extends { readonly pair: TablePair }>(tables: readonly T[]): T[][] {
+  const groups: T[][] = [];
+  let open: T[] | undefined;
+  let bytes = 0;
+  for (const table of tables) {
+    const size = Math.max(table.pair.blue.bytes, table.pair.green.bytes);
+    if (!isSmall(table.pair)) {
+      groups.push([table]);
+      continue;
+    }
+    if (!open || open.length === MOST || bytes + size > TOGETHER) {
+      groups.push((open = []));
+      bytes = 0;
+    }
+    open.push(table);
+    bytes += size;
+  }
+  return groups;
+}
+
+/** No size at all may also be that of a table of which nobody has told the planner. */
+const isSmall = ({ blue, green }: TablePair): boolean =>
+  [blue, green].every(({ bytes }) => bytes > 0 && bytes <= SMALL);
+
+/** The checksums of a group, one a table; undefined where a side refused, and each is to be read by itself to tell which. */
+export async function sumsOf(context: CheckContext, group: readonly Reading[]): Promise<Sums[] | undefined> {
+  if (group.length === 1) return undefined;
+  try {
+    const { blue, green } = await readBoth(context, (side) =>
+      context[side].checksums(group.map((reading) => reading.of(side))),
+    );
+    return group.map((_, index) => ({ blue: blue[index]!, green: green[index]! }));
+  } catch (error) {
+    if (error instanceof UnreadError) return undefined;
+    throw error;
+  }
+}
