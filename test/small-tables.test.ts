@@ -2,6 +2,7 @@ import test from 'ava';
 import type { Finding } from '../src/core/check.ts';
 import { inGroups } from '../src/checks/rows/small-tables.ts';
 import type { Table } from '../src/core/catalog.ts';
+import { displayPath } from '../src/util/sql.ts';
 import { openCheck, withPair, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 
@@ -64,7 +65,7 @@ async function compare(pair: Pair, options: unknown = {}, before?: () => Promise
 
 const of = (...bytes: [blue: number, green?: number]) => {
   const [blue, green = blue] = bytes.map((each) => ({ bytes: each }) as Table);
-  return { pair: { blue: blue!, green: green! } };
+  return { blue: blue!, green: green! };
 };
 
 test('small tables are read together, as long as they are few and small on both sides', (t) => {
@@ -80,7 +81,7 @@ test('small tables are read together, as long as they are few and small on both 
     [2, 1, 1, 1, 1],
   );
   const tables = Array.from({ length: 99 }, (_, index) => of((index * 37 * kb) % (700 * kb)));
-  const size = ({ pair }: (typeof tables)[number]): number => pair.blue.bytes;
+  const size = ({ blue }: (typeof tables)[number]): number => blue.bytes;
   t.deepEqual(
     inGroups(tables)
       .flat()
@@ -106,6 +107,7 @@ test('every row is compared, and what differs is named', (t) =>
       update parts set x = null where id = 15;
       update child set id = 4 where id = 3;
       delete from bare where ctid = '(0,1)';
+      update bigger set filler = 'y' where id = 3;
       update unknown set id = 2;`);
     const { found } = await compare(pair);
     for (const says of [
@@ -115,10 +117,18 @@ test('every row is compared, and what differs is named', (t) =>
       /public\.parts differs in x[^]*?^ {2}id=15: x differs$/m,
       /public\.child differs/,
       /public\.bare differs: 3 rows on blue, 2 rows on green/,
+      /public\.bigger differs in filler[^]*?^ {2}id=3: filler differs$/m,
       /public\.unknown differs/,
     ])
       t.regex(found, says);
-    t.is(found.match(/^failure /gm)?.length, 7, found);
+    t.is(found.match(/^failure /gm)?.length, 8, found);
+    const order = Array.from(found.matchAll(/^failure public\.(\S+|".*?") differs/gm), ([, name]) => name);
+    const tables = (await pair.context()).catalogs.blue.tables.map(({ path }) => displayPath(path.slice(1)));
+    t.deepEqual(
+      order,
+      tables.filter((name) => order.includes(name)),
+      'in the order of the tables, however they were read',
+    );
   }));
 
 test('a sample is one of small tables too', (t) =>

@@ -8,7 +8,7 @@ import { displayPath } from '../util/sql.ts';
 import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';
 import { pacedOptions } from './shared/pace.ts';
-import { compareTable, readingOf, type Comparison } from './rows/compare-table.ts';
+import { compareTable, readingOf } from './rows/compare-table.ts';
 import { inGroups, sumsOf } from './rows/small-tables.ts';
 import {
   columnPaths,
@@ -16,6 +16,8 @@ import {
   matchColumns,
   matchTables,
   readIgnored,
+  type ColumnMatch,
+  type ColumnWords,
   type TablePair,
 } from './shared/match.ts';
 import { keyOf, readName } from './shared/names.ts';
@@ -75,18 +77,19 @@ export const checksums: Driver<Options, CheckOpenContext, Check> = {
 async function run(context: CheckContext, options: Options): Promise<Finding[]> {
   const { catalogs, expect, alike } = context;
   const tables = [...catalogs.blue.tables, ...catalogs.green.tables];
-  const known = { tables: tables.map((table) => table.path), columns: columnPaths(tables) };
+  const known = { tables: () => tables.map((table) => table.path), columns: () => columnPaths(tables) };
+  const onGreen = (): Path[] => columnPaths(catalogs.green.tables);
   const ignored = {
     tables: readIgnored(options['ignore-tables'], 2, known.tables),
     columns: readIgnored(options['ignore-columns'], 3, known.columns),
   };
-  const as = expressionsOf(alike ? {} : options.as, columnPaths(catalogs.green.tables));
+  const as = expressionsOf(alike ? {} : options.as, onGreen);
   const tally: Tally = { findings: [], skipped: [], rows: 0n, tables: 0, columns: 0, sampled: 0 };
   if (!alike)
     tally.findings.push(
-      ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables)),
-      ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns)),
-      ...as.unknown.map((name) => unknownName(NAME, 'as', name, columnPaths(catalogs.green.tables))),
+      ...ignored.tables.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known.tables())),
+      ...ignored.columns.unknown.map((name) => unknownName(NAME, 'ignore-columns', name, known.columns())),
+      ...as.unknown.map((name) => unknownName(NAME, 'as', name, onGreen())),
     );
   const match = matchTables(catalogs, expect);
   const isIgnored = (path: Path): boolean => ignored.tables.keys.has(keyOf(path));
@@ -111,80 +114,85 @@ async function run(context: CheckContext, options: Options): Promise<Finding[]> 
     const done = Number(seen);
     context.progress(done, Math.max(total, done), name);
   };
-  const matched = pairs.map((pair) => ({ pair, columns: matchColumns(pair, words) }));
-  const compared = await eachOf(inGroups(matched), context.blue.lanes, (group) =>
-    compareGroup(context, group, options, progress),
+  const told = new Map<TablePair, Tally>();
+  await eachOf(inGroups(pairs), context.blue.lanes, (group) =>
+    compareGroup(context, group, { ...options, words, progress, told }),
   );
-  for (const one of compared.flat()) count(tally, one);
+  for (const pair of pairs) add(tally, told.get(pair)!);
   const objects = await largeObjects(context, tally);
   context.progress(Number(seen), Number(seen));
   return report(NAME, tally, objects, options.sample);
 }
 
-interface Matched {
-  readonly pair: TablePair;
-  readonly columns: ReturnType<typeof matchColumns>;
-}
-
-/** A table that was compared, or of which nothing could be read. */
-interface Compared extends Matched {
-  readonly result?: Comparison;
-  readonly finding?: Finding;
+interface Comparing extends Options {
+  readonly words: ColumnWords;
+  readonly progress: (rows: bigint, name: string) => void;
+  /** What came of each table. */
+  readonly told: Map<TablePair, Tally>;
 }
 
 /** Compares tables that one statement reads; what differs, or could not be read, is looked at by itself. */
 async function compareGroup(
   context: CheckContext,
-  group: readonly Matched[],
-  options: Options,
-  progress: (rows: bigint, name: string) => void,
-): Promise<Compared[]> {
-  progress(0n, displayPath(group[0]!.pair.blue.path));
-  const { sample: share, 'show-values': values } = options;
-  const readings = group.map(({ pair, columns }) => readingOf(pair, columns.pairs, share));
-  const known = await sumsOf(context, readings);
-  const compared: Compared[] = [];
-  for (const [index, one] of group.entries()) {
-    const name = displayPath(one.pair.blue.path);
-    const heard = (rows: bigint): void => progress(rows, name);
+  pairs: readonly TablePair[],
+  how: Comparing,
+): Promise<void> {
+  how.progress(0n, displayPath(pairs[0]!.blue.path));
+  const { sample: share, 'show-values': values, words } = how;
+  const group = pairs.map((pair) => ({ pair, columns: matchColumns(pair, words) }));
+  const known = await sumsOf(
+    context,
+    group.map(({ pair, columns }) => readingOf(pair, columns.pairs, share)),
+  );
+  for (const [index, { pair, columns }] of group.entries()) {
+    const name = displayPath(pair.blue.path);
+    const progress = (rows: bigint): void => how.progress(rows, name);
     const sums = known?.[index];
-    if (sums) heard(sums.blue.rows);
+    if (sums) progress(sums.blue.rows);
+    const tally = tallyOf(columns);
+    how.told.set(pair, tally);
     try {
-      const result = await compareTable(context, one.pair, one.columns.pairs, {
-        values,
-        share,
-        progress: heard,
-        sums,
-      });
-      compared.push({ ...one, result });
+      const result = await compareTable(context, pair, columns.pairs, { values, share, progress, sums });
+      tally.tables = 1;
+      tally.sampled = result.sampled ? 1 : 0;
+      tally.rows = result.rows.blue;
+      tally.columns = columns.pairs.length;
+      if (result.difference)
+        tally.findings.push(different(NAME, pair.blue.path, result.rows, result.difference));
     } catch (error) {
-      compared.push({ ...one, finding: unread(NAME, name, error) });
+      tally.findings.push(unread(NAME, name, error));
     }
   }
-  return compared;
 }
 
-function count(tally: Tally, { pair, columns, result, finding }: Compared): void {
-  tally.findings.push(...columns.missing.map(missingColumn));
-  tally.skipped.push(
+/** Of a table before it is read. */
+const tallyOf = (columns: ColumnMatch): Tally => ({
+  findings: columns.missing.map(missingColumn),
+  skipped: [
     ...columns.ignored.map((path) => `${displayPath(path)} (ignored)`),
     ...columns.dropped.map((path) => `${displayPath(path)} (expected to be dropped)`),
-  );
-  if (finding) tally.findings.push(finding);
-  if (!result) return;
-  tally.tables += 1;
-  if (result.sampled) tally.sampled += 1;
-  tally.rows += result.rows.blue;
-  tally.columns += columns.pairs.length;
-  if (result.difference) tally.findings.push(different(NAME, pair.blue.path, result.rows, result.difference));
+  ],
+  rows: 0n,
+  tables: 0,
+  columns: 0,
+  sampled: 0,
+});
+
+function add(tally: Tally, one: Tally): void {
+  tally.findings.push(...one.findings);
+  tally.skipped.push(...one.skipped);
+  tally.rows += one.rows;
+  tally.tables += one.tables;
+  tally.columns += one.columns;
+  tally.sampled += one.sampled;
 }
 
 /** What the playbook says of green's columns, by their keys, and the names that match none. */
 function expressionsOf(
   as: Options['as'],
-  known: readonly Path[],
+  known: () => readonly Path[],
 ): { byKey: ReadonlyMap<string, string>; unknown: string[] } {
-  const keys = new Set(known.map(keyOf));
+  const keys = new Set(Object.keys(as).length === 0 ? [] : known().map(keyOf));
   const byKey = new Map<string, string>();
   const unknown: string[] = [];
   for (const [name, sql] of Object.entries(as)) {

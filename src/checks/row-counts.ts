@@ -39,12 +39,14 @@ const except = (tables: readonly string[]): string =>
 
 async function run(context: CheckContext, ignore: readonly string[]): Promise<Finding[]> {
   const { blue, green } = context.catalogs;
-  const known = [...blue.tables, ...green.tables].map((table) => table.path);
+  const known = () => [...blue.tables, ...green.tables].map((table) => table.path);
   const ignored = readIgnored(ignore, 2, known);
   const isIgnored = (path: readonly string[]): boolean => ignored.keys.has(keyOf(path));
   const match = matchTables(context.catalogs, context.expect);
   const findings = [
-    ...(context.alike ? [] : ignored.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known))),
+    ...(context.alike
+      ? []
+      : ignored.unknown.map((name) => unknownName(NAME, 'ignore-tables', name, known()))),
     ...match.missing.filter((table) => !isIgnored(table.path)).map((table) => missingTable(NAME, table)),
   ];
   const pairs = match.pairs.filter((pair) => !isIgnored(pair.blue.path) && !isIgnored(pair.green.path));

@@ -9,14 +9,14 @@ const TOGETHER = 4 * 1024 * 1024;
 /** Tables in one statement: their locks, and those on their indexes, are held until it ends. */
 const MOST = 16;
 
-/** Tables in their order, small ones in groups that one statement reads. */
-export function inGroups<T extends { readonly pair: TablePair }>(tables: readonly T[]): T[][] {
-  const groups: T[][] = [];
-  let open: T[] | undefined;
+/** Groups of tables that one statement reads: small ones together, each of the others by itself. */
+export function inGroups(tables: readonly TablePair[]): TablePair[][] {
+  const groups: TablePair[][] = [];
+  let open: TablePair[] | undefined;
   let bytes = 0;
   for (const table of tables) {
-    const size = Math.max(table.pair.blue.bytes, table.pair.green.bytes);
-    if (!isSmall(table.pair)) {
+    const size = Math.max(table.blue.bytes, table.green.bytes);
+    if (!isSmall(table)) {
       groups.push([table]);
       continue;
     }

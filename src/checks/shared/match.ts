@@ -109,8 +109,9 @@ export interface Ignored {
 }
 
 /** Reads names to ignore, of tables (2 parts) or columns (3); without a schema, `public` is meant. */
-export function readIgnored(names: readonly string[], parts: 2 | 3, known: Iterable<Path>): Ignored {
-  const knownKeys = new Set([...known].map(keyOf));
+export function readIgnored(names: readonly string[], parts: 2 | 3, known: () => readonly Path[]): Ignored {
+  // Names of many tables are many: made where somebody asks.
+  const knownKeys = new Set(names.length === 0 ? [] : known().map(keyOf));
   const keys = new Set<string>();
   const unknown: string[] = [];
   for (const name of names) {
