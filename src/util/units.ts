@@ -45,7 +45,9 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `3,351`. */
-export const formatCount = (count: number | bigint): string => count.toLocaleString('en-US');
+export const formatCount = (count: number | bigint): string =>
+  // Not toLocaleString: the first one of a process takes twenty milliseconds.
+  String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
 
 /** `1 row`, `2 rows`. */
 export const plural = (count: number | bigint, noun: string, many = `${noun}s`): string =>
