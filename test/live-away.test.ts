@@ -1,5 +1,6 @@
 import ava from 'ava';
 import { blackhole } from './helpers/blackhole.ts';
+import { cuttable } from './helpers/cuttable.ts';
 import { statusIn } from './helpers/cli.ts';
 import { LIVE_SETTINGS } from './helpers/live-scene.ts';
 import { liveSuite } from './helpers/live-suite.ts';
@@ -85,5 +86,62 @@ for (const killed of [false, true])
       await client.end();
       const back = await cutover(['swap-back', '--yes']);
       t.is(back.code, 0, back.err);
+    },
+  );
+
+for (const [often, code] of [
+  ['once', 0],
+  ['again and again', 7],
+] as const)
+  (lacking ? ava.serial.skip : test)(
+    title(
+      `the side that is set aside cannot be marked so ${often}: the other one is live, and nobody waits for it${lacking}`,
+    ),
+    async (t) => {
+      const [from, to] = await Promise.all([testServer(15, LIVE_SETTINGS), testServer(15, LIVE_SETTINGS)]);
+      t.teardown(() => Promise.all([from.stop(), to.stop()]));
+      const port = Number(new URL(from.url()).port);
+      const { ledger, blue, green, pooler, work, env } = await scene(t, {
+        from,
+        to,
+        targets: (own) => [own.replace(/ }$/, `, blue: { host: 127.0.0.1, port: ${port} } }`)],
+      });
+      let refusals = 0;
+      let mended = false;
+      const way = await cuttable(t, port, undefined, (words) => {
+        const refused = /COMMENT ON DATABASE/.test(words) && !mended && (code !== 0 || refusals === 0);
+        if (refused) refusals += 1;
+        return refused;
+      });
+      const through = { ...env, DATABASE_URL: way.through(env['DATABASE_URL']!) };
+      const marked = async (): Promise<boolean> =>
+        /previous/.test(
+          String(
+            (
+              await from.sql(
+                `select shobj_description(oid, 'pg_database') as mark from pg_database where datname = '${blue.name}'`,
+              )
+            )[0]!['mark'],
+          ),
+        );
+      ledger.start();
+      const ran = await work.cutover(['run', 'playbook.yml'], through);
+      t.true(refusals > 0, ran.err);
+      t.is(ran.code, code, ran.err);
+      t.is(await marked(), code === 0);
+      t.is((await statusIn(work))?.live, 'green');
+      mended = true;
+      if (code !== 0) {
+        const resumed = await work.cutover(['resume', '--yes'], through);
+        t.is(resumed.code, 0, resumed.err);
+        t.true(await marked());
+      }
+      const client = await pooler.client('shop');
+      t.is((await client.query('select current_database() as name')).rows[0].name, green.name);
+      await client.end();
+      const back = await work.cutover(['swap-back', '--yes'], through);
+      t.is(back.code, 0, back.err);
+      t.deepEqual((await ledger.stop()).errors, []);
+      t.deepEqual(await ledger.problems(from, blue.name), []);
     },
   );

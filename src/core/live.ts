@@ -130,15 +130,15 @@ export interface Live {
     long: LongTransactions,
     control: WorkControl,
   ): Promise<Passage>;
-  /** Marks `from` as the previous copy, which putting back takes away again. `name` is its database's, where that is known. Repeatable. */
-  setAside(way: Way, name?: string): Promise<void>;
+  /** Marks `from` as the previous copy, which putting back takes away again. Repeatable. */
+  setAside(way: Way): Promise<void>;
   /** Lets clients into `to`: from here on there is only the way forward. `name` as before. */
   open(way: Way, plan: FollowPlan, comment: string | undefined, name?: string): Promise<void>;
   /** Puts an attempt back, first half: lets clients into `from` again. Repeatable. */
   reopen(way: Way): Promise<void>;
   /** Puts an attempt back, second half: `to` follows, fenced against everybody else; nothing leads back yet. Repeatable. */
   stepBack(way: Way): Promise<void>;
-  /** After ownership has moved: `from` follows `to`, fenced, and no longer the other way round. Repeatable. */
+  /** After ownership has moved: `from` is the previous copy and follows `to`, fenced, and no longer the other way round. Repeatable. */
   settle(way: Way): Promise<void>;
   /** A transaction id of this side: whatever is written from now on has a later one. */
   position(side: Side): Promise<string>;

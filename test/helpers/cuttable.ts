@@ -9,11 +9,15 @@ export interface Cuttable {
   cut(): void;
 }
 
-/** `heard` gets what clients say on it, after it was passed on. */
+/**
+ * `heard` gets what clients say on it, after it was passed on. What `refused` says yes to is not passed on: the connection
+ * is cut there.
+ */
 export async function cuttable(
   t: Pick<ExecutionContext, 'teardown'>,
   port: number,
   heard: (words: string) => void = () => undefined,
+  refused: (words: string) => boolean = () => false,
 ): Promise<Cuttable> {
   const open = new Set<Socket>();
   const proxy = createServer((client) => {
@@ -28,9 +32,15 @@ export async function cuttable(
         open.delete(one);
         other.destroy();
       });
-      one.pipe(other);
     }
-    client.on('data', (words) => heard(words.toString('latin1')));
+    upstream.pipe(client);
+    client.on('end', () => upstream.end());
+    client.on('data', (bytes) => {
+      const words = bytes.toString('latin1');
+      if (refused(words)) return void client.destroy();
+      upstream.write(bytes);
+      heard(words);
+    });
   }).listen(0, '127.0.0.1');
   await once(proxy, 'listening');
   const cut = (): void => {

@@ -155,7 +155,10 @@ interface Crossed {
   readonly lead: Lead;
 }
 
-/** All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. */
+/**
+ * All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. In the pause
+ * the mark can wait: the side is closed with or without it, and gets it when the sides are settled.
+ */
 export async function moveTargets(context: StepContext, way: Way, crossed?: Crossed): Promise<void> {
   const { live } = context.database;
   const targets = crossed?.lead.rest ?? context.targets;
@@ -165,11 +168,9 @@ export async function moveTargets(context: StepContext, way: Way, crossed?: Cros
     await flipping();
     return live.setAside(way);
   }
+  if (crossed) return flipping();
   // Putting back must not overtake either of them.
-  const both = await Promise.allSettled([
-    flipping(),
-    live.setAside(way, known(context, crossed)?.[way.from]),
-  ]);
+  const both = await Promise.allSettled([flipping(), live.setAside(way)]);
   for (const each of both) if (each.status === 'rejected') throw each.reason as Error;
 }
 

@@ -26,8 +26,8 @@ export class Turning {
     this.run = run;
   }
 
-  async setAside(way: Way, known?: string): Promise<void> {
-    const name = known ?? (await this.sides.found(way.from)).name;
+  async setAside(way: Way): Promise<void> {
+    const { name } = await this.sides.found(way.from);
     const mark = formatMark({ run: this.run, as: 'previous' });
     const admin = await this.sides.admin(way.from);
     await admin.query(`COMMENT ON DATABASE ${quoteIdentifier(name)} IS ${quoteLiteral(mark)}`);
@@ -70,6 +70,7 @@ export class Turning {
   }
 
   async settle(way: Way): Promise<void> {
+    await this.setAside(way);
     const [forward, backward] = [this.name(way), this.name(back(way))];
     // As long as both ways were open, what comes back would be sent there once more.
     await unsubscribe(await this.sides.hand(way.to), forward);
