@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import ava from 'ava';
 import { blackhole } from './helpers/blackhole.ts';
 import { cuttable } from './helpers/cuttable.ts';
@@ -6,7 +7,7 @@ import { LIVE_SETTINGS } from './helpers/live-scene.ts';
 import { liveSuite } from './helpers/live-suite.ts';
 import { majors, testServer } from './helpers/postgres.ts';
 import { slowClient } from './helpers/slow-client.ts';
-import { until } from './helpers/until.ts';
+import { appears, until } from './helpers/until.ts';
 
 // Servers that are away, or say nothing any more, while clients are held.
 
@@ -84,6 +85,11 @@ for (const killed of [false, true])
       const client = await pooler.client('shop');
       t.is((await client.query('select current_database() as name')).rows[0].name, green.name);
       await client.end();
+      if (killed) {
+        const wrong = await cutover(['switch', '--yes']);
+        t.is(wrong.code, 3, wrong.err);
+        t.regex(wrong.err, /is on its way to blue already[^]*to finish: cutover swap-back/);
+      }
       const back = await cutover(['swap-back', '--yes']);
       t.is(back.code, 0, back.err);
     },
@@ -145,3 +151,22 @@ for (const [often, code] of [
       t.deepEqual(await ledger.problems(from, blue.name), []);
     },
   );
+
+test(title('the side that is set aside is marked so as soon as clients go on'), async (t) => {
+  const on = await testServer(18, LIVE_SETTINGS);
+  t.teardown(() => on.stop());
+  const { work, blue, cutover } = await scene(t, {
+    from: on,
+    to: on,
+    head: "sync: logical\nhooks: [{ after: switch, run: 'touch hook; while [ ! -e go ]; do sleep 0.1; done' }]",
+  });
+  const running = cutover(['run', 'playbook.yml']);
+  await appears(join(work.folder, 'hook'));
+  const [row] = await on.sql(
+    `select shobj_description(oid, 'pg_database') as mark from pg_database where datname = '${blue.name}'`,
+  );
+  await work.file('go', '');
+  const ran = await running;
+  t.is(ran.code, 0, ran.err);
+  t.regex(String(row!['mark']), /previous/);
+});

@@ -1,10 +1,11 @@
 import test from 'ava';
 import type { Finding } from '../src/core/check.ts';
 import { inGroups } from '../src/checks/rows/small-tables.ts';
-import type { Table } from '../src/core/catalog.ts';
+import type { Column, Table } from '../src/core/catalog.ts';
 import { displayPath } from '../src/util/sql.ts';
 import { openCheck, withPair, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
+import { until } from './helpers/until.ts';
 
 const COUNT = 40;
 let server: TestServer;
@@ -64,7 +65,9 @@ async function compare(pair: Pair, options: unknown = {}, before?: () => Promise
 }
 
 const of = (...bytes: [blue: number, green?: number]) => {
-  const [blue, green = blue] = bytes.map((each) => ({ bytes: each }) as Table);
+  const [blue, green = blue] = bytes.map(
+    (each) => ({ bytes: each, columns: [] as Column[], partitioned: false }) as unknown as Table,
+  );
   return { blue: blue!, green: green! };
 };
 
@@ -79,6 +82,17 @@ test('small tables are read together, as long as they are few and small on both 
   t.deepEqual(
     sizes([of(8 * kb), of(999 * kb), of(8 * kb), of(8 * kb, 999 * kb), of(0), of(8 * kb, 0)]),
     [2, 1, 1, 1, 1],
+  );
+  const wide = { ...of(8 * kb).blue, columns: Array.from({ length: 500 }, () => ({}) as Column) };
+  t.deepEqual(
+    sizes(Array.from({ length: 4 }, () => ({ blue: wide, green: wide }))),
+    [3, 1],
+    'and not too many columns',
+  );
+  const parts = { ...of(8 * kb).blue, partitioned: true };
+  t.deepEqual(
+    sizes([{ blue: parts, green: parts }, of(8 * kb), { blue: of(8 * kb).blue, green: parts }]),
+    [1, 1, 1],
   );
   const tables = Array.from({ length: 99 }, (_, index) => of((index * 37 * kb) % (700 * kb)));
   const size = ({ blue }: (typeof tables)[number]): number => blue.bytes;
@@ -97,7 +111,7 @@ test('every row is compared, and what differs is named', (t) =>
     const same = await compare(pair);
     t.deepEqual(
       same.sizes.toSorted((a, b) => b - a),
-      [16, 16, 12, 1, 1, 1],
+      [16, 16, 11, 1, 1, 1, 1],
     );
     t.regex(same.found, /^ok 3,027 rows in 47 tables \(130 columns\) have the same checksums on both sides/m);
     await pair.green.query(`
@@ -159,7 +173,26 @@ test('one that cannot be read does not hide the others, and does not pass', (t) 
     t.regex(found, /public\."T 6" differs in price[^]*?^ {2}id=1: price differs$/m);
     t.regex(found, /public\."T 30" differs/);
     t.is(found.match(/^(failure|unknown) /gm)?.length, 3, found);
-    // Three are always read by themselves.
-    const alone = sizes.filter((each) => each === 1).length - 3;
+    // Four are always read by themselves.
+    const alone = sizes.filter((each) => each === 1).length - 4;
     t.true(sizes.includes(alone), `each of its group by itself: ${sizes.join(' ')}`);
+  }));
+
+test('a table that somebody has locked holds nobody back who wants the others', (t) =>
+  inPair(async (pair) => {
+    const [{ name }] = (await pair.green.query<{ name: string }>('select current_database() as name'))
+      .rows as [{ name: string }];
+    const other = await server.connect(name);
+    const compared = compare(pair, {}, () => pair.green.query('begin; lock table "T 11"'));
+    await until(
+      'the reading waits',
+      async () => (await other.query('select from pg_locks where not granted')).rowCount === 1,
+    );
+    // The same statement has read, or would read, this one.
+    await other.query(`set lock_timeout = '3s'; begin; lock table "T 10"; rollback`);
+    await pair.green.query('rollback');
+    const { found, sizes } = await compared;
+    t.regex(found, /^ok 3,027 rows in 47 tables/m);
+    t.true(sizes.filter((size) => size === 1).length > 15);
+    await other.end();
   }));

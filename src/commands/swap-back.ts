@@ -57,6 +57,12 @@ export async function swapTo(
   const work = async (signal: AbortSignal, outbox: Outbox): Promise<ExitCode> => {
     const reopened = await reopen(store, chosen.run, phases, around);
     try {
+      const { phase, heading } = reopened.state;
+      // The other word would put back what this one had begun, and with it what leads either way.
+      if (phase === 'swapping back' && heading !== to)
+        throw new RefusedError(`${chosen.run} is on its way to ${heading} already`, {
+          hint: `to finish: cutover ${commandTo(heading)} ${chosen.run}`,
+        });
       const screen = watched(new LineScreen((line) => io.err(line)), outbox, {
         state: reopened.state,
         spell: repeatFlags(options),

@@ -5,7 +5,7 @@ import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
 import { undoLead } from '../../steps/shared/lead.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { takesClients } from '../../steps/shared/swap.ts';
-import { moveTargets } from '../../steps/shared/swap-live.ts';
+import { markedLater, moveTargets } from '../../steps/shared/swap-live.ts';
 import { contextOf, type Execution } from '../engine/execution.ts';
 import { liveSide } from '../engine/live.ts';
 import type { Reopened } from '../reopen.ts';
@@ -32,7 +32,10 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
       await moveTargets(context, way);
       await database.live.open(way, plan.live.follow, plan.blue.comment);
     }
-    return releaseClients(context);
+    const released = await releaseClients(context);
+    const left = sides[way.from];
+    if (left?.closed && left.mark === undefined) await markedLater(context, way);
+    return released;
   }
   const isWhereItWas = async (): Promise<boolean> => (await liveSide(execution.drivers)) === way.from;
   if (!(await isWhereItWas()) && !((await undoLead(context, way)) && (await isWhereItWas()))) return false;

@@ -157,7 +157,7 @@ interface Crossed {
 
 /**
  * All targets, and the mark of the side that is set aside: beside each other, where names stay what they are. In the pause
- * the mark can wait: the side is closed with or without it, and gets it when the sides are settled.
+ * the mark can wait: the side is closed with or without it, and gets it when clients go on.
  */
 export async function moveTargets(context: StepContext, way: Way, crossed?: Crossed): Promise<void> {
   const { live } = context.database;
@@ -177,6 +177,11 @@ export async function moveTargets(context: StepContext, way: Way, crossed?: Cros
 /** The databases' names, where this very process has looked at them in the pause. */
 const known = ({ plan }: StepContext, crossed?: Crossed): Readonly<Record<Side, string>> | undefined =>
   crossed && !plan.renames ? plan.names : undefined;
+
+/** The mark that the pause had no time for. One that cannot be made is insisted on when the sides are settled. */
+export async function markedLater({ database }: StepContext, way: Way): Promise<void> {
+  await database.live.setAside(way).catch(() => undefined);
+}
 
 /** What follows the commit point; `crossed` is there when the same process has come this far. */
 async function flip(
@@ -201,5 +206,7 @@ async function flip(
     }
   }
   await insist(() => releaseClients(context), `${to} is live, and clients could not be let go on`);
-  return { ms: performance.now() - started };
+  const ms = performance.now() - started;
+  if (crossed && !plan.renames) await markedLater(context, way);
+  return { ms };
 }

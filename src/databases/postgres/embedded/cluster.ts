@@ -9,6 +9,7 @@ import { run, start } from '../../../util/exec.ts';
 import { addSecret } from '../../../util/redact.ts';
 import { serverAccount } from './binaries.ts';
 import { usableHome } from './home.ts';
+import { logBytes, readLog } from './log.ts';
 import { freePort, isAlive, runningServer } from './processes.ts';
 
 /** A PostgreSQL server that this process started, or found running in its folder. */
@@ -40,7 +41,7 @@ const ATTEMPTS = 5;
  * What a server says that finds the folder held by others: by children of one that was killed, which may be
  * at work for long, or by one that does not answer yet. They are waited for; a new server waits for none of them.
  */
-const OTHERS = /pre-existing shared memory block|lock file "postmaster\.pid" already exists/;
+const OTHERS = /pre-existing shared memory block|lock file "postmaster\.pid" (?:already exists|is empty)/;
 
 /** Starts the cluster in `home`, making it first if need be; attaches to the one that already runs there. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
@@ -55,20 +56,23 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   addSecret(password);
 
   const deadline = Date.now() + READY_MS;
-  for (let attempt = 1; ; attempt += 1) {
+  const failures = { held: 0, other: 0 };
+  for (;;) {
     // Looked for each time: another process may have started it just now, which is why ours could not start.
     const running = await attach(home, password);
     if (running) return running;
-    const port = await choosePort(home, attempt);
-    const said = (await readLog(home)).length;
+    const port = await choosePort(home, failures.other === 0);
+    const said = await logBytes(home);
     const pid = await launch(options, home, port, account);
     if (await ready(pid, port, home, password)) {
+      await writeFile(join(home, 'port'), String(port));
       await writeFile(join(home, 'owner'), String(process.pid));
       return handle(home, pid, port, password, false);
     }
-    const held = OTHERS.test((await readLog(home)).slice(said));
-    if (held ? Date.now() > deadline : attempt >= ATTEMPTS) throw await startFailed(home);
-    await sleep(Math.min(100 * 2 ** attempt, 2000));
+    const held = OTHERS.test(await readLog(home, said));
+    const failed = (failures[held ? 'held' : 'other'] += 1);
+    if (held ? Date.now() > deadline : failed === ATTEMPTS) throw await startFailed(home);
+    await sleep(Math.min(100 * 2 ** failed, 2000));
   }
 }
 
@@ -169,8 +173,6 @@ async function ready(pid: number, port: number, home: string, password: string):
   return false;
 }
 
-const readLog = (home: string): Promise<string> => readFile(join(home, 'log'), 'utf8').catch(() => '');
-
 async function startFailed(home: string): Promise<StepError> {
   const log = await readLog(home);
   return new StepError('the embedded PostgreSQL did not start', {
@@ -229,9 +231,7 @@ const serverEnvironment = (): Record<string, string | undefined> => ({
 });
 
 /** The port of last time, so that a connection string stays good; another one when somebody has taken it. */
-async function choosePort(home: string, attempt: number): Promise<number> {
-  const last = attempt === 1 ? Number(await readFile(join(home, 'port'), 'utf8').catch(() => '0')) : 0;
-  const port = await freePort(last).catch(() => freePort(0));
-  await writeFile(join(home, 'port'), String(port));
-  return port;
+async function choosePort(home: string, again: boolean): Promise<number> {
+  const last = again ? Number(await readFile(join(home, 'port'), 'utf8').catch(() => '0')) : 0;
+  return freePort(last).catch(() => freePort(0));
 }
