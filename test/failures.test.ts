@@ -8,7 +8,6 @@ import { workplace, type Outcome, type Workplace } from './helpers/cli.ts';
 import { dump } from './helpers/dump.ts';
 import { fixtureDatabase, fixtureFolder } from './helpers/fixture.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
-import { until } from './helpers/until.ts';
 
 let server: TestServer;
 test.before(async () => {
@@ -198,6 +197,17 @@ await client.end();
   return { MAINTENANCE: server.url() };
 }
 
+/** Waits for the migration that sleeps, as long as there is a run that may come to it. */
+async function sleeping(own: TestServer, running: Promise<Outcome>): Promise<void> {
+  let ended: Outcome | undefined;
+  void running.then((outcome) => (ended = outcome));
+  const asleep = `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`;
+  while ((await own.sql(asleep)).length === 0) {
+    if (ended) throw new Error(`the run ended before its migration slept:\n${ended.err}`);
+    await sleep(50);
+  }
+}
+
 const slowMigration = (seconds: number): string => `select pg_sleep(${seconds});\n`;
 
 test('the server goes away in the middle and comes back: the run puts everything back, exit 4', async (t) => {
@@ -208,15 +218,7 @@ test('the server goes away in the middle and comes back: the run puts everything
     await mkdir(join(it.work.folder, 'slow'));
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
-    await until(
-      'the migration sleeps',
-      async () =>
-        (
-          await own.sql(
-            `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`,
-          )
-        ).length > 0,
-    );
+    await sleeping(own, running);
     process.kill(own.cluster.pid, 'SIGQUIT');
     await sleep(1500);
     const again = await startCluster({
@@ -243,15 +245,7 @@ test('the server goes away and stays away: exit 7 says what is known, and abort 
     await mkdir(join(it.work.folder, 'slow'));
     await it.work.file('slow/V001__slow.sql', slowMigration(60));
     const running = it.run('migrate: [sql: { directory: slow }]');
-    await until(
-      'the migration sleeps',
-      async () =>
-        (
-          await own.sql(
-            `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()`,
-          )
-        ).length > 0,
-    );
+    await sleeping(own, running);
     process.kill(own.cluster.pid, 'SIGQUIT');
     const { code, err } = await running;
     t.is(code, 7, err);

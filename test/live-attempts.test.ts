@@ -9,6 +9,8 @@ const { test, title, server, scene, leftovers } = liveSuite({ max_prepared_trans
 
 const THOUSANDS =
   'do $$ begin for i in 1..1500 loop execute format($f$create table t%s (id int primary key)$f$, i); end loop; end $$;';
+/** So many files take a slow disk longer to copy than clients are held for by default. */
+const PATIENT = 'sync: logical\nclone: { pause: 1m }';
 
 /** A transaction that has written something, in a database that no run has to do with. */
 async function stranger(t: ExecutionContext): Promise<{ commit(): Promise<unknown> }> {
@@ -90,7 +92,7 @@ test(
     'a swap back that is interrupted before the pause leaves the previous copy as it was, and can be made again',
   ),
   async (t) => {
-    const { cutover, work, env, ledger, blue } = await scene(t, { sql: THOUSANDS });
+    const { cutover, work, env, ledger, blue } = await scene(t, { sql: THOUSANDS, head: PATIENT });
     ledger.start();
     const ran = await cutover(['run', 'playbook.yml']);
     t.is(ran.code, 0, ran.err);
@@ -141,7 +143,7 @@ test(title('killed after the switch and aborted: the previous copy follows, and 
 });
 
 test(title('nobody writes to the previous copy while it is retired'), async (t) => {
-  const { cutover, blue, green } = await scene(t, { sql: THOUSANDS });
+  const { cutover, blue, green } = await scene(t, { sql: THOUSANDS, head: PATIENT });
   const ran = await cutover(['run', 'playbook.yml']);
   t.is(ran.code, 0, ran.err);
   const over = new AbortController();

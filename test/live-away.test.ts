@@ -5,7 +5,7 @@ import { cuttable } from './helpers/cuttable.ts';
 import { statusIn } from './helpers/cli.ts';
 import { LIVE_SETTINGS } from './helpers/live-scene.ts';
 import { liveSuite } from './helpers/live-suite.ts';
-import { majors, testServer } from './helpers/postgres.ts';
+import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 import { slowClient } from './helpers/slow-client.ts';
 import { appears, until } from './helpers/until.ts';
 
@@ -95,6 +95,14 @@ for (const killed of [false, true])
     },
   );
 
+/** The comment of a database, which carries the mark of a run. */
+async function markOf(on: TestServer, name: string): Promise<string> {
+  const [row] = await on.sql(
+    `select shobj_description(oid, 'pg_database') as mark from pg_database where datname = '${name}'`,
+  );
+  return String(row!['mark']);
+}
+
 for (const [often, code] of [
   ['once', 0],
   ['again and again', 7],
@@ -120,16 +128,7 @@ for (const [often, code] of [
         return refused;
       });
       const through = { ...env, DATABASE_URL: way.through(env['DATABASE_URL']!) };
-      const marked = async (): Promise<boolean> =>
-        /previous/.test(
-          String(
-            (
-              await from.sql(
-                `select shobj_description(oid, 'pg_database') as mark from pg_database where datname = '${blue.name}'`,
-              )
-            )[0]!['mark'],
-          ),
-        );
+      const marked = async (): Promise<boolean> => /previous/.test(await markOf(from, blue.name));
       ledger.start();
       const ran = await work.cutover(['run', 'playbook.yml'], through);
       t.true(refusals > 0, ran.err);
@@ -162,11 +161,41 @@ test(title('the side that is set aside is marked so as soon as clients go on'), 
   });
   const running = cutover(['run', 'playbook.yml']);
   await appears(join(work.folder, 'hook'));
-  const [row] = await on.sql(
-    `select shobj_description(oid, 'pg_database') as mark from pg_database where datname = '${blue.name}'`,
-  );
+  const mark = await markOf(on, blue.name);
   await work.file('go', '');
   const ran = await running;
   t.is(ran.code, 0, ran.err);
-  t.regex(String(row!['mark']), /previous/);
+  t.regex(mark, /previous/);
 });
+
+(lacking ? ava.serial.skip : test)(
+  title(`killed before the side that is set aside is marked so: the guard does it${lacking}`),
+  async (t) => {
+    const [from, to] = await Promise.all([testServer(15, LIVE_SETTINGS), testServer(15, LIVE_SETTINGS)]);
+    t.teardown(() => Promise.all([from.stop(), to.stop()]));
+    const port = Number(new URL(from.url()).port);
+    const { ledger, blue, work, env } = await scene(t, {
+      from,
+      to,
+      targets: (own) => [own.replace(/ }$/, `, blue: { host: 127.0.0.1, port: ${port} } }`)],
+    });
+    let kill: (() => unknown) | undefined;
+    const way = await cuttable(t, port, undefined, (words) => {
+      if (!kill || !/COMMENT ON DATABASE/.test(words)) return false;
+      kill();
+      kill = undefined;
+      return true;
+    });
+    const through = { ...env, DATABASE_URL: way.through(env['DATABASE_URL']!) };
+    ledger.start();
+    const { child, done } = work.start(['run', 'playbook.yml'], through);
+    kill = () => child.kill('SIGKILL');
+    t.is((await done).signal, 'SIGKILL');
+    await until('the mark', async () => /previous/.test(await markOf(from, blue.name)));
+    t.is((await statusIn(work))?.live, 'green');
+    const resumed = await work.cutover(['resume', '--yes'], through);
+    t.is(resumed.code, 0, resumed.err);
+    t.deepEqual((await ledger.stop()).errors, []);
+    t.deepEqual(await ledger.problems(to, `${blue.name}_green`), []);
+  },
+);

@@ -1,12 +1,9 @@
 import { access } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** For what a slow machine may take; what is waited for is what is tested, and not how long it takes. */
-const PATIENCE_MS = 120_000;
-
 /** Waits until something is so; fails when it does not come about. */
 export async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; !(await holds()); await sleep(20)) {
+  for (const deadline = Date.now() + 40_000; !(await holds()); await sleep(20)) {
     if (Date.now() > deadline) throw new Error(`${what}: waited in vain`);
   }
 }

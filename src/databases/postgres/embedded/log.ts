@@ -12,6 +12,7 @@ export const logBytes = (home: string): Promise<number> =>
 
 /** The end of the log; what is behind so many bytes, at most. It only grows, and is never read whole. */
 export async function readLog(home: string, from = 0): Promise<string> {
+  // Before the first start there is none; why it cannot be read is no reason to tell nothing else.
   const log = await open(join(home, 'log'), 'r').catch(() => undefined);
   if (!log) return '';
   try {
