@@ -186,8 +186,8 @@ test(title('status says that it does not know when a server cannot be asked'), a
 test(title('a worker that failed, and was mended, is waited for when it is away for a moment'), async (t) => {
   const { cutover, blue, green } = await scene(t, {
     sql: `create table wide (id int primary key, code text constraint once unique); insert into wide values (1, 'a');`,
-    migration: 'alter table wide drop constraint once',
-    head: 'sync: logical\nexpect: { dropped: [public.wide.once], changed: [public.wide] }',
+    migration: 'alter table wide drop constraint once, alter id type bigint',
+    head: 'sync: logical\nexpect: { dropped: [public.wide.once], changed: [public.wide, public.wide.id] }',
   });
   t.is((await cutover(['run', 'playbook.yml'])).code, 0);
   await server().sql(`insert into wide values (2, 'a')`, green.name);
@@ -198,10 +198,21 @@ test(title('a worker that failed, and was mended, is waited for when it is away 
       )[0]!['n'],
     );
   await until('it to fail several times', async () => (await failed()) >= 3);
+  // At the moment when it tries once more nobody sees more than rows that do not fit.
+  await until('the word on what to do', async () => {
+    const refused = await cutover(['swap-back', '--yes']);
+    t.is(refused.code, 3, refused.err);
+    return /duplicates in \(code\)[^]*make room for it in the previous copy/.test(refused.err);
+  });
+  const accepting = await cutover(['swap-back', '--yes', '--accept-data-loss']);
+  t.is(accepting.code, 4, accepting.err);
+  t.regex(accepting.err, /blue does not apply the changes of green[^]*make room for it in the previous copy/);
+  await server().sql('insert into wide values (3000000000, null)', green.name);
+  await server().sql('alter table wide alter id type bigint', blue.name);
   await server().sql('alter table wide drop constraint once', blue.name);
   await until(
-    'the row',
-    async () => (await server().sql('select from wide where id = 2', blue.name)).length === 1,
+    'the rows',
+    async () => (await server().sql('select from wide where id in (2, 3000000000)', blue.name)).length === 2,
   );
   const [{ name } = { name: '' }] = await server().sql(
     `select quote_ident(subname) as name from pg_subscription where subdbid = (select oid from pg_database where datname = '${blue.name}')`,

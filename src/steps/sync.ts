@@ -56,7 +56,7 @@ export async function catchUp(context: StepContext, way: Way, before?: number): 
       (!lag.running && (lag.failed ?? 0) - (known ?? 0) >= FAILURES) ||
       (lag.error && lag.failed === undefined)
     )
-      throw stopped(way, lag);
+      throw stopped(context, way, lag);
     if (lag.running && lag.bytes < NEAR_BYTES) {
       const ms = await live.beat(way, LEVEL_MS);
       if (ms !== undefined) return ms;
@@ -72,8 +72,14 @@ function noteOf(lag: Lag, most: number, ms: number): string {
   return `${formatBytes(lag.bytes)} behind${left}`;
 }
 
-const stopped = (way: Way, lag: Lag): StepError =>
+/** What is in the log of the live side stays there, whatever is done to its rows. */
+export const MAKE_ROOM =
+  'what was written cannot be unwritten: make room for it in the previous copy (the wider type, without the constraint), which goes on by itself then';
+
+const stopped = (context: StepContext, way: Way, lag: Lag): StepError =>
   new StepError(`${way.to} does not apply the changes of ${way.from}`, {
     detail: lag.error ?? "the reason stands in the log of the server (the apply worker's ERROR)",
-    hint: 'mend what it says, in the migrations or in the data, and run again',
+    hint: context.ownershipMoved()
+      ? MAKE_ROOM
+      : 'mend what it says, in the migrations or in the data, and run again',
   });

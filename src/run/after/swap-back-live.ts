@@ -2,6 +2,7 @@ import { other, type Side } from '../../core/side.ts';
 import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../../core/errors.ts';
 import type { Way, WayBack } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
+import { MAKE_ROOM } from '../../steps/sync.ts';
 import { releaseClients } from '../../steps/shared/clients.ts';
 import { putBack, takesClients } from '../../steps/shared/swap.ts';
 import { swapLive } from '../../steps/shared/swap-live.ts';
@@ -40,7 +41,9 @@ export async function swapBackLive(
   if (leftBehind.length > 0 && !options.acceptDataLoss) {
     throw new RefusedError('a swap back would lose what the previous copy cannot hold', {
       detail: leftBehind.map((line) => `  ${line}`).join('\n'),
-      hint: 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
+      hint: standsStill(found)
+        ? MAKE_ROOM
+        : 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
     });
   }
   if (!(await options.confirm(leftBehind)))
@@ -74,11 +77,14 @@ export async function swapBackLive(
 export const sinceOf = (context: Pick<StepContext, 'outputOf'>, { from }: Way): string | undefined =>
   from === 'green' ? (context.outputOf('verify') as LiveVerifyOutput | undefined)?.since : undefined;
 
+/** Its worker has failed, and waits until it tries once more. */
+const standsStill = ({ lag }: WayBack): boolean => !lag.running && (lag.failed ?? 0) > 0;
+
 function refuseBroken({ lag }: WayBack): void {
   if (lag.error === undefined) return;
   throw new RefusedError('the previous copy does not follow any more, and lacks what was written since', {
     detail: lag.error,
-    hint: 'mend on the live side what it says; the previous copy goes on by itself then',
+    hint: MAKE_ROOM,
   });
 }
 

@@ -1,8 +1,10 @@
 import { other } from '../../core/side.ts';
 import type { Way } from '../../core/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
+import type { StepContext } from '../../core/step.ts';
 import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';
-import { undoLead } from '../../steps/shared/lead.ts';
+import { insist } from '../../steps/shared/insist.ts';
+import { leadBack, mayBeLedAhead } from '../../steps/shared/lead.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { takesClients } from '../../steps/shared/swap.ts';
 import { markedLater, moveTargets } from '../../steps/shared/swap-live.ts';
@@ -38,7 +40,12 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     return released;
   }
   const isWhereItWas = async (): Promise<boolean> => (await liveSide(execution.drivers)) === way.from;
-  if (!(await isWhereItWas()) && !((await undoLead(context, way)) && (await isWhereItWas()))) return false;
+  if (!(await isWhereItWas())) {
+    if (!(await mayBeLedAhead(context, way))) return false;
+    // What cannot be led back holds nobody for it: clients hear what is wrong, and a person mends it.
+    await insist(() => leadBack(context, way), `${way.to} could not be led back`).catch(() => undefined);
+    if (!(await isWhereItWas())) return (await mayBeLedAhead(context, way)) && letOff(context, way);
+  }
   const stepped = (await database.state(way.to))?.closed === true;
   if (way.from === 'blue') await letClientsOn(context);
   else {
@@ -46,5 +53,14 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     await releaseClients(context);
   }
   if (stepped) await database.live.stepBack(way);
+  return true;
+}
+
+/** The side that has everything takes clients, wherever they are led. */
+async function letOff(context: StepContext, way: Way): Promise<boolean> {
+  const { live } = context.database;
+  await live.reopen(way);
+  await releaseClients(context);
+  await live.stepBack(way);
   return true;
 }

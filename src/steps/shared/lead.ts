@@ -46,20 +46,24 @@ export class Lead {
   }
 }
 
-/** Leads what holds clients to where they were; one that does not run will read its file. */
-async function leadBack(context: StepContext, { from, to }: Way): Promise<void> {
+/** Leads what holds clients to where they were; one that does not run will read its file. Repeatable. */
+export async function leadBack(context: StepContext, { from, to }: Way): Promise<void> {
   const led = await Promise.allSettled(holding(context).map(({ target }) => target.switch(to, from)));
   for (const each of led)
     if (each.status === 'rejected' && !(each.reason instanceof AwayError)) throw each.reason as Error;
 }
 
 /**
- * After a process that died before ownership had moved: leads back what it had led ahead, which is only ever so while the
- * other side is closed to everybody. Who opened that since may have writes there, and is not overruled: false.
+ * After a process that died before ownership had moved: what holds clients may be at the other side, which is only ever so
+ * while that is closed to everybody. Who opened it since may have writes there, and is not overruled: false.
  */
+export async function mayBeLedAhead({ plan, database }: StepContext, way: Way): Promise<boolean> {
+  return plan.live !== undefined && !plan.renames && (await database.state(way.to))?.closed === true;
+}
+
+/** Leads back what a process that died had led ahead; false when it may not be so. */
 export async function undoLead(context: StepContext, way: Way): Promise<boolean> {
-  const { plan, database } = context;
-  if (!plan.live || plan.renames || (await database.state(way.to))?.closed !== true) return false;
+  if (!(await mayBeLedAhead(context, way))) return false;
   await leadBack(context, way);
   return true;
 }

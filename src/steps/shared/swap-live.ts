@@ -15,6 +15,8 @@ import { closedSides } from './proof.ts';
 import { flipTogether, isOpen, putBackOrStuck, settling } from './swap.ts';
 
 const PATIENCE_MS = 30_000;
+/** Everybody logs in at once when clients go on, and has the machine without us meanwhile. */
+const LOGINS_MS = 100;
 
 /**
  * Moves ownership while clients write: they are held between two of their transactions, the rest of what they wrote
@@ -207,6 +209,7 @@ async function flip(
   }
   await insist(() => releaseClients(context), `${to} is live, and clients could not be let go on`);
   const ms = performance.now() - started;
+  if (crossed) await sleep(LOGINS_MS);
   if (crossed && !plan.renames) await markedLater(context, way);
   return { ms };
 }

@@ -92,7 +92,7 @@ export class LivePassage implements Passage {
     );
     try {
       await passage.#refuseDdl(hands.third);
-      await warmUp({ admin: passage.#admins[from] });
+      await warmUp({ admin: passage.#admins[from], found: found[from] });
       await passage.#close(to, performance.now() + 5000, 'end');
       await unfenceTables(drain);
       return passage;

@@ -30,8 +30,12 @@ from (select pid, xact_start is not null as busy from pg_stat_activity
       union all select 0, true from pg_prepared_xacts where database = $3) s`;
 
 /** The first time on a connection takes some milliseconds, which are better spent before the pause. */
-export async function warmUp({ admin }: Pick<Shutting, 'admin'>): Promise<void> {
+export async function warmUp({ admin, found: { name } }: Pick<Shutting, 'admin' | 'found'>): Promise<void> {
   await admin.prepared(LEFT, [0, [], '', false]);
+  await admin.query('BEGIN');
+  // Somebody may be altering it right now: it is told when it matters.
+  await forbid(admin, name).catch(() => undefined);
+  await admin.query('ROLLBACK');
 }
 
 /**
