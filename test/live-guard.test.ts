@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import { statusIn } from './helpers/cli.ts';
 import { guardsOf, ledAhead, signal } from './helpers/led-ahead.ts';
@@ -37,8 +37,6 @@ async function struck(
 }
 
 const CLOSED = { message: /not currently accepting connections/ };
-const FENCED = { message: /is fenced by cutover/ };
-const WRITE = 'delete from accounts';
 const ACCOUNTS = 'select 1 as one from accounts limit 1';
 
 for (const [command, to, live] of [
@@ -56,7 +54,7 @@ for (const [command, to, live] of [
       const { pooler, work, cutover } = made;
       t.is(await readFile(pooler.file, 'utf8'), theirs);
       t.is((await server().sql(ACCOUNTS, made[live].name)).length, 1);
-      await t.throwsAsync(server().sql(WRITE, made[to].name), FENCED);
+      await t.throwsAsync(server().connect(made[to].name), CLOSED);
       await pooler.point(
         'shop',
         `host=127.0.0.1 port=${new URL(server().url()).port} dbname=${made[live].name}`,
@@ -67,6 +65,24 @@ for (const [command, to, live] of [
       t.is(settled.code, 0, settled.err);
       t.is((await statusIn(work))?.live, 'blue');
       t.is((await server().sql(ACCOUNTS, made.blue.name)).length, 1);
+    },
+  );
+
+  test(
+    title(`its file is away for a moment, in ${command[0]}: nobody is held, and it is led back later`),
+    async (t) => {
+      const { made, watch, end } = await struck(t, command, ({ pooler }) =>
+        rename(pooler.file, `${pooler.file}.away`),
+      );
+      const { pooler, work, cutover } = made;
+      t.is((await server().sql(ACCOUNTS, made[live].name)).length, 1);
+      await t.throwsAsync(server().connect(made[to].name), CLOSED);
+      await rename(`${pooler.file}.away`, pooler.file);
+      const settled = await cutover(command[0] === 'run' ? ['abort'] : command);
+      t.is(settled.code, 0, settled.err);
+      t.is((await statusIn(work))?.live, 'blue');
+      t.is(await watch.leads('shop'), made.blue.name);
+      await end().catch(() => undefined);
     },
   );
 
@@ -92,7 +108,7 @@ test(title('another target was changed by somebody: the guard holds nobody for i
   const { blue, green, work, cutover } = made;
   t.is(await watch.leads('shop'), blue.name);
   t.is((await server().sql(ACCOUNTS, blue.name)).length, 1);
-  await t.throwsAsync(server().sql(WRITE, green.name), FENCED);
+  await t.throwsAsync(server().connect(green.name), CLOSED);
   await work.file('.env', `DATABASE_URL=${server().url(blue.name)}\n`);
   const aborted = await cutover(['abort']);
   t.is(aborted.code, 0, aborted.err);

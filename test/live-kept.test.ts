@@ -154,6 +154,10 @@ test(
     await until('the worker to stumble', async () =>
       /way back: stands still/.test((await cutover(['status'])).out),
     );
+    t.regex(
+      (await cutover(['status'])).out,
+      /^ +public\.wide: a value in n that does not fit integer, first id = 2$/m,
+    );
     const wide = JSON.parse((await cutover(['status', '--json'])).out) as { wayBack: { spoilers: string[] } };
     t.true(
       wide.wayBack.spoilers.includes('public.wide: a value in n that does not fit integer, first id = 2'),

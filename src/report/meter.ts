@@ -12,7 +12,7 @@ export function meterText(meter: Meter, style: Style, isHeld = false): string {
   const behind = `${formatBytes(lag.bytes)} behind`;
   const lines: string[] = [];
   if (standsStill(lag)) {
-    lines.push(style.red(`way back: stands still, ${behind}`), ...indented([whyOf(lag)]));
+    lines.push(style.red(`way back: stands still, ${behind}`), ...indented([whyOf(lag), ...spoilers]));
   } else if (spoilers.length > 0) {
     lines.push(style.yellow(`way back: open, ${behind}, and not lossless any more:`), ...indented(spoilers));
   } else {

@@ -76,10 +76,14 @@ function noteOf(lag: Lag, most: number, ms: number): string {
 export const MAKE_ROOM =
   'what was written cannot be unwritten: make room for it in the previous copy (the wider type, without the constraint), which goes on by itself then';
 
+/** The worker finds what it cannot apply, and tries it again and again. */
+export const fails = ({ running, failed }: Lag): boolean => !running && failed !== undefined;
+
 const stopped = (context: StepContext, way: Way, lag: Lag): StepError =>
   new StepError(`${way.to} does not apply the changes of ${way.from}`, {
     detail: lag.error ?? "the reason stands in the log of the server (the apply worker's ERROR)",
-    hint: context.ownershipMoved()
-      ? MAKE_ROOM
-      : 'mend what it says, in the migrations or in the data, and run again',
+    hint:
+      context.ownershipMoved() && fails(lag)
+        ? MAKE_ROOM
+        : 'mend what it says, in the migrations or in the data, and run again',
   });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Makes a rename or a new file in a folder durable. */
@@ -75,8 +76,8 @@ export async function stageFile(path: string, content: string, mode = 0o600): Pr
     discard,
     async commit() {
       try {
-        // Beside what else is done in a pause, which must not wait for the file system.
-        await rename(temporary, path);
+        // The way through the thread pool would take longer than the rename, and in a pause clients wait for it.
+        renameSync(temporary, path);
       } catch (error) {
         await discard();
         throw error;

@@ -2,7 +2,7 @@ import { other, type Side } from '../../core/side.ts';
 import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../../core/errors.ts';
 import type { Way, WayBack } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
-import { MAKE_ROOM } from '../../steps/sync.ts';
+import { fails, MAKE_ROOM } from '../../steps/sync.ts';
 import { releaseClients } from '../../steps/shared/clients.ts';
 import { putBack, takesClients } from '../../steps/shared/swap.ts';
 import { swapLive } from '../../steps/shared/swap-live.ts';
@@ -41,7 +41,7 @@ export async function swapBackLive(
   if (leftBehind.length > 0 && !options.acceptDataLoss) {
     throw new RefusedError('a swap back would lose what the previous copy cannot hold', {
       detail: leftBehind.map((line) => `  ${line}`).join('\n'),
-      hint: standsStill(found)
+      hint: fails(found.lag)
         ? MAKE_ROOM
         : 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
     });
@@ -77,14 +77,13 @@ export async function swapBackLive(
 export const sinceOf = (context: Pick<StepContext, 'outputOf'>, { from }: Way): string | undefined =>
   from === 'green' ? (context.outputOf('verify') as LiveVerifyOutput | undefined)?.since : undefined;
 
-/** Its worker has failed, and waits until it tries once more. */
-const standsStill = ({ lag }: WayBack): boolean => !lag.running && (lag.failed ?? 0) > 0;
-
 function refuseBroken({ lag }: WayBack): void {
   if (lag.error === undefined) return;
   throw new RefusedError('the previous copy does not follow any more, and lacks what was written since', {
     detail: lag.error,
-    hint: MAKE_ROOM,
+    hint: fails(lag)
+      ? MAKE_ROOM
+      : 'there is no way back any more; the previous copy stays as it is until it is retired',
   });
 }
 

@@ -15,7 +15,8 @@ import type { Reopened } from '../reopen.ts';
 /**
  * Lets clients go on that a process held when it died: where they were, as long as ownership had not moved, and on the
  * new side otherwise. Everything else is left to `resume`, `abort` or `swap-back`, and nothing is journaled: what is done
- * here is what they would find out and do first. A contradiction is left alone. Says whether anything was done.
+ * here is what they would find out and do first. Who has opened the other side by hand is left alone. Says whether anything
+ * was done.
  */
 export async function letGo({ state }: Reopened, execution: Execution): Promise<boolean> {
   const { plan, live, phase, heading, closed } = state;
@@ -39,7 +40,11 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     if (left?.closed && left.mark === undefined) await markedLater(context, way);
     return released;
   }
-  const isWhereItWas = async (): Promise<boolean> => (await liveSide(execution.drivers)) === way.from;
+  const isWhereItWas = async (): Promise<boolean> => {
+    const side = liveSide(execution.drivers);
+    // Of names only the server knows, and it is waited for; any other target that cannot be read is not where it was.
+    return (await (plan.renames ? side : side.catch(() => undefined))) === way.from;
+  };
   if (!(await isWhereItWas())) {
     if (!(await mayBeLedAhead(context, way))) return false;
     // What cannot be led back holds nobody for it: clients hear what is wrong, and a person mends it.
@@ -56,11 +61,9 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
   return true;
 }
 
-/** The side that has everything takes clients, wherever they are led. */
+/** The side that has everything takes clients, wherever they are led; the other one stays closed. Repeatable. */
 async function letOff(context: StepContext, way: Way): Promise<boolean> {
-  const { live } = context.database;
-  await live.reopen(way);
+  await context.database.live.reopen(way);
   await releaseClients(context);
-  await live.stepBack(way);
   return true;
 }
