@@ -1,9 +1,11 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
+import { cuttable } from './helpers/cuttable.ts';
 import { statusIn } from './helpers/cli.ts';
 import { guardsOf, ledAhead, signal } from './helpers/led-ahead.ts';
 import type { LiveScene } from './helpers/live-scene.ts';
 import { liveSuite } from './helpers/live-suite.ts';
+import { slowClient } from './helpers/slow-client.ts';
 import { until } from './helpers/until.ts';
 
 // The process is killed when PgBouncer leads to the other side already, and somebody lends a hand before its guard does.
@@ -114,3 +116,34 @@ test(title('another target was changed by somebody: the guard holds nobody for i
   t.is(aborted.code, 0, aborted.err);
   await end();
 });
+
+test(
+  title('killed in the pause for the copy, and PgBouncer cannot be asked at once: it is asked again'),
+  async (t) => {
+    const { work, env, pooler, cutover, blue } = await scene(t);
+    let refusals: number | undefined;
+    const way = await cuttable(t, pooler.port, undefined, (words) => {
+      if (refusals === undefined || !words.includes('SHOW')) return false;
+      refusals += 1;
+      return refusals <= 3;
+    });
+    const watch = await pooler.watch();
+    const slow = await slowClient(pooler.url('shop'), 2);
+    const { child, done } = work.start(['run', 'playbook.yml'], {
+      ...env,
+      ADMIN_URL: way.through(pooler.admin),
+    });
+    await until('the pause', () => watch.isPaused('shop'));
+    t.is((await statusIn(work))?.steps['clone']?.phase, 'running');
+    refusals = 0;
+    child.kill('SIGKILL');
+    await done;
+    await until('the end of the pause', async () => !(await watch.isPaused('shop')));
+    t.true(refusals > 3);
+    t.is(await watch.leads('shop'), blue.name);
+    await slow.end();
+    const aborted = await cutover(['abort']);
+    t.is(aborted.code, 0, aborted.err);
+    await watch.end();
+  },
+);

@@ -40,13 +40,14 @@ export async function letGo({ state }: Reopened, execution: Execution): Promise<
     if (left?.closed && left.mark === undefined) await markedLater(context, way);
     return released;
   }
+  const ahead = await mayBeLedAhead(context, way);
   const isWhereItWas = async (): Promise<boolean> => {
     const side = liveSide(execution.drivers);
-    // Of names only the server knows, and it is waited for; any other target that cannot be read is not where it was.
-    return (await (plan.renames ? side : side.catch(() => undefined))) === way.from;
+    // One that cannot be read may have been led ahead; where nothing was, it is waited for.
+    return (await (ahead ? side.catch(() => undefined) : side)) === way.from;
   };
   if (!(await isWhereItWas())) {
-    if (!(await mayBeLedAhead(context, way))) return false;
+    if (!ahead) return false;
     // What cannot be led back holds nobody for it: clients hear what is wrong, and a person mends it.
     await insist(() => leadBack(context, way), `${way.to} could not be led back`).catch(() => undefined);
     if (!(await isWhereItWas())) return (await mayBeLedAhead(context, way)) && letOff(context, way);
