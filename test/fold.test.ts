@@ -86,6 +86,10 @@ const illegal: readonly [string, readonly EventBody[]][] = [
       { type: 'swap-back-finished', ms: 1, leftBehind: [] },
     ],
   ],
+  [
+    'a transaction that is passed over when nobody swaps back',
+    [...wholeLife.slice(0, 11), { type: 'swap-back-passed-over', to: 'blue', transaction: 'a row' }],
+  ],
 ];
 for (const [what, bodies] of illegal) {
   test(`${what} is an illegal transition`, (t) => {

@@ -115,6 +115,8 @@ export type EventBody =
     }
   /** Green is closed, and what was written there since the switch is counted; a line each. */
   | { readonly type: 'swap-back-counted'; readonly leftBehind: readonly string[] }
+  /** A transaction that this side could not apply was passed over: what was in it, in a line. */
+  | { readonly type: 'swap-back-passed-over'; readonly to: Side; readonly transaction: string }
   | {
       readonly type: 'swap-back-finished';
       readonly ms: number;

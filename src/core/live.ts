@@ -33,9 +33,11 @@ export interface Lag {
   readonly bytes: number;
   /** Somebody applies the changes. */
   readonly running: boolean;
+  /** Who that is: another one when the one before has failed. */
+  readonly worker?: number | undefined;
   /** What keeps the changes from coming, as far as the servers tell. */
   readonly error?: string | undefined;
-  /** How often applying has failed so far, when nobody is at it now. */
+  /** How often applying has failed so far, when nobody is at it now; 0 where the server does not count it (14). */
   readonly failed?: number;
 }
 
@@ -61,6 +63,14 @@ export interface WayBack {
   readonly spoilers: readonly string[];
   /** Columns that only the live side has: what is in them does not come along. */
   readonly columns: readonly string[];
+}
+
+/** A transaction that a follower fails at, again and again. */
+export interface Standing {
+  /** Its end on the side that is followed. */
+  readonly lsn: string;
+  /** `2 rows inserted into public.users`, a table and kind each. */
+  readonly changes: readonly string[];
 }
 
 /**
@@ -144,6 +154,10 @@ export interface Live {
   position(side: Side): Promise<string>;
   /** `since` is a position of `way.from`: rows of before are no loss in tables that only it has. */
   wayBack(way: Way, since: string | undefined): Promise<WayBack>;
+  /** What `to` was just seen to fail at, where it counts what fails; undefined when it fails no longer. */
+  standing(way: Way, control: WorkControl): Promise<Standing | undefined>;
+  /** `to` goes on behind the transaction that it stands at: nothing of it is ever applied there. */
+  passOver(way: Way, lsn: string, control: WorkControl): Promise<void>;
   /**
    * Ends following, and takes everything that it made away from the side that stays; the other one, which is to be
    * dropped, stays fenced. Says whether there was anything. Repeatable.

@@ -16,6 +16,9 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
     case 'swap-back-counted':
       require(state, event, ['swapping back']);
       return { ...state, leftBehind: event.leftBehind };
+    case 'swap-back-passed-over':
+      require(state, event, ['swapping back']);
+      return { ...state, passedOver: passedOver(state, event) };
     case 'swap-back-finished':
       require(state, event, ['swapping back']);
       if (state.live !== state.heading) throw illegal(state, event);
@@ -43,4 +46,12 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
       // Of a run that follows nothing leads back any more: following ends before the copy is dropped.
       return { ...state, phase: state.plan.live ? 'retiring' : atRest(state.live), error: event.error };
   }
+}
+
+/** Each once: a process may have died before it came to pass over what it had written down. */
+function passedOver(
+  { passedOver: before }: RunState,
+  { to, transaction }: Extract<Event, { type: 'swap-back-passed-over' }>,
+): RunState['passedOver'] {
+  return { ...before, [to]: [...new Set([...before[to], transaction])] };
 }

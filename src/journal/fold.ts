@@ -37,6 +37,7 @@ export function fold(events: readonly Event[]): RunState {
     switchedAt: undefined,
     retired: undefined,
     leftBehind: [],
+    passedOver: { blue: [], green: [] },
     closed: undefined,
     heading: 'blue',
   };
@@ -129,6 +130,7 @@ export function transition(state: RunState, event: Event): RunState {
       return finished(state, event);
     case 'swap-back-started':
     case 'swap-back-counted':
+    case 'swap-back-passed-over':
     case 'swap-back-finished':
     case 'swap-back-failed':
     case 'retire-started':

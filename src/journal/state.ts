@@ -80,6 +80,8 @@ export interface RunState {
   readonly heading: Side;
   /** What a swap back left in the copy that was live. */
   readonly leftBehind: readonly string[];
+  /** Transactions that a side could not apply, and never will; a line each. */
+  readonly passedOver: Readonly<Record<Side, readonly string[]>>;
 }
 
 export class IllegalTransitionError extends Error {

@@ -16,11 +16,12 @@ export type Meter = WayBack | { readonly following: Lag } | { readonly unknown: 
  */
 export const readMeter = (state: RunState, around: () => Promise<Surroundings>): Promise<Meter | undefined> =>
   asked(state, around, async ({ live }, way) => {
-    const { plan, phase, steps } = state;
+    const { plan, phase, steps, passedOver } = state;
     if (phase === 'held') return { following: await live.lag(way) };
     const verify = plan.steps.find(({ kind }) => kind === 'verify');
     const outputOf = (): unknown => verify && steps[verify.id]?.output;
-    return live.wayBack(way, sinceOf({ outputOf }, way));
+    const found = await live.wayBack(way, sinceOf({ outputOf }, way));
+    return { ...found, spoilers: [...found.spoilers, ...passedOver[way.to]] };
   });
 
 /** How far the side that is not live is behind; undefined for runs in which nobody follows anybody. Reads only. */

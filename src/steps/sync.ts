@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StepError } from '../core/errors.ts';
 import type { Lag, Way } from '../core/live.ts';
+import { commandTo } from '../core/side.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
 import type { LiveCopyOutput } from './shared/live-copy.ts';
@@ -14,6 +15,8 @@ const NEAR_BYTES = 4_000_000;
 /** A worker is started anew after five seconds at the latest; nobody at work for longer, or failing twice, is no pause. */
 const PATIENCE_MS = 20_000;
 const FAILURES = 2;
+/** Where failures are not counted: so many workers of one subscription have failed, each but the last. */
+const WORKERS = 5;
 
 /** Lets green follow blue from the point of the copy on, and waits until it has caught up. */
 export const sync: Step = {
@@ -42,6 +45,8 @@ export async function catchUp(context: StepContext, way: Way, before?: number): 
   let most = 0;
   let idleSince: number | undefined;
   let known = before;
+  let last: number | undefined;
+  const workers = new Set<number>();
   const started = Date.now();
   for (;;) {
     context.signal.throwIfAborted();
@@ -49,13 +54,15 @@ export async function catchUp(context: StepContext, way: Way, before?: number): 
     most = Math.max(most, lag.bytes);
     context.progress(most - lag.bytes, most, 'bytes', noteOf(lag, most, Date.now() - started));
     if (!lag.running) known ??= lag.failed;
+    // Who is still there at the next look is none that fails at once.
+    if (lag.worker !== undefined && lag.worker === last) workers.clear();
+    last = lag.worker;
+    if (last !== undefined) workers.add(last);
     idleSince = lag.running ? undefined : (idleSince ?? Date.now());
     const overdue = idleSince !== undefined && Date.now() - idleSince > PATIENCE_MS;
-    if (
-      overdue ||
-      (!lag.running && (lag.failed ?? 0) - (known ?? 0) >= FAILURES) ||
-      (lag.error && lag.failed === undefined)
-    )
+    const failing =
+      (lag.failed ?? 0) - (known ?? 0) >= FAILURES || (lag.failed === 0 && workers.size > WORKERS);
+    if (overdue || (!lag.running && failing) || (lag.error && lag.failed === undefined))
       throw stopped(context, way, lag);
     if (lag.running && lag.bytes < NEAR_BYTES) {
       const ms = await live.beat(way, LEVEL_MS);
@@ -73,17 +80,30 @@ function noteOf(lag: Lag, most: number, ms: number): string {
 }
 
 /** What is in the log of the live side stays there, whatever is done to its rows. */
-export const MAKE_ROOM =
+const MAKE_ROOM =
   'what was written cannot be unwritten: make room for it in the previous copy (the wider type, without the constraint), which goes on by itself then';
+
+/** What to do about a way back that stands still. A server that does not count what fails cannot pass over it either. */
+export const makeRoom = ({ to }: Way, { failed }: Lag): string =>
+  failed === 0
+    ? MAKE_ROOM
+    : `${MAKE_ROOM}; or go on without it: cutover ${commandTo(to)} --accept-data-loss --yes`;
+
+/** A worker fails at one transaction again and again, since the switch, and can be told to pass over it. */
+export class StandsStill extends StepError {}
 
 /** The worker finds what it cannot apply, and tries it again and again. */
 export const fails = ({ running, failed }: Lag): boolean => !running && failed !== undefined;
 
-const stopped = (context: StepContext, way: Way, lag: Lag): StepError =>
-  new StepError(`${way.to} does not apply the changes of ${way.from}`, {
-    detail: lag.error ?? "the reason stands in the log of the server (the apply worker's ERROR)",
-    hint:
-      context.ownershipMoved() && fails(lag)
-        ? MAKE_ROOM
+function stopped(context: StepContext, way: Way, lag: Lag): StepError {
+  const stands = context.ownershipMoved() && fails(lag);
+  return new (stands && lag.failed !== 0 ? StandsStill : StepError)(
+    `${way.to} does not apply the changes of ${way.from}`,
+    {
+      detail: lag.error ?? "the reason stands in the log of the server (the apply worker's ERROR)",
+      hint: stands
+        ? makeRoom(way, lag)
         : 'mend what it says, in the migrations or in the data, and run again',
-  });
+    },
+  );
+}

@@ -2,8 +2,9 @@ import { other, type Side } from '../../core/side.ts';
 import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../../core/errors.ts';
 import type { Way, WayBack } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
-import { fails, MAKE_ROOM } from '../../steps/sync.ts';
+import { fails, makeRoom } from '../../steps/sync.ts';
 import { releaseClients } from '../../steps/shared/clients.ts';
+import { catchUpWithout } from '../../steps/shared/pass-over.ts';
 import { putBack, takesClients } from '../../steps/shared/swap.ts';
 import { swapLive } from '../../steps/shared/swap-live.ts';
 import type { LiveVerifyOutput } from '../../steps/verify.ts';
@@ -18,6 +19,8 @@ export interface LiveSwapBackOptions {
   /** The side that is to be live. */
   readonly to: Side;
   readonly exit?: ExitCode;
+  /** Transactions that the side has passed over before; a line each. */
+  readonly passedOver: readonly string[];
   confirm(leftBehind: readonly string[]): Promise<boolean>;
 }
 
@@ -36,17 +39,17 @@ export async function swapBackLive(
     for (const { target } of context.targets) await target.prepare(way.from, way.to);
   });
   const found = await context.database.live.wayBack(way, sinceOf(context, way));
-  refuseBroken(found);
-  const leftBehind = found.spoilers;
-  if (leftBehind.length > 0 && !options.acceptDataLoss) {
+  refuseBroken(way, found, options.acceptDataLoss);
+  const known = [...found.spoilers, ...options.passedOver];
+  if (known.length > 0 && !options.acceptDataLoss) {
     throw new RefusedError('a swap back would lose what the previous copy cannot hold', {
-      detail: leftBehind.map((line) => `  ${line}`).join('\n'),
+      detail: known.map((line) => `  ${line}`).join('\n'),
       hint: fails(found.lag)
-        ? MAKE_ROOM
+        ? makeRoom(way, found.lag)
         : 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
     });
   }
-  if (!(await options.confirm(leftBehind)))
+  if (!(await options.confirm(fails(found.lag) ? [...known, WHOLE] : known)))
     throw new RefusedError('the swap back was called off', { hint: 'nothing was touched' });
   await context.record({
     type: 'swap-back-started',
@@ -55,6 +58,8 @@ export async function swapBackLive(
     to: way.to,
   });
   try {
+    const passed = options.acceptDataLoss ? await catchUpWithout(context, way) : [];
+    const leftBehind = [...new Set([...known, ...passed])];
     await context.record({ type: 'swap-back-counted', leftBehind });
     const { ms } = await swapLive(context, way.from);
     await context.database.live.settle(way);
@@ -73,16 +78,18 @@ export async function swapBackLive(
   }
 }
 
+const WHOLE = 'whatever else was written in one transaction with what does not fit';
+
 /** From where on rows in tables that only the live side has are new; undefined when there are none of those. */
 export const sinceOf = (context: Pick<StepContext, 'outputOf'>, { from }: Way): string | undefined =>
   from === 'green' ? (context.outputOf('verify') as LiveVerifyOutput | undefined)?.since : undefined;
 
-function refuseBroken({ lag }: WayBack): void {
-  if (lag.error === undefined) return;
+function refuseBroken(way: Way, { lag }: WayBack, acceptDataLoss: boolean): void {
+  if (lag.error === undefined || (acceptDataLoss && fails(lag))) return;
   throw new RefusedError('the previous copy does not follow any more, and lacks what was written since', {
     detail: lag.error,
     hint: fails(lag)
-      ? MAKE_ROOM
+      ? makeRoom(way, lag)
       : 'there is no way back any more; the previous copy stays as it is until it is retired',
   });
 }

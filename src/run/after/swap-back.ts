@@ -57,7 +57,11 @@ export async function swapBack(
   const settle = context.plan.live ? settleHalfLive : settleHalf;
   if (phase === 'swapping back' && (await settle(context, execution, leftBehind, options.to)))
     return { ms: undefined, leftBehind };
-  if (context.plan.live) return swapBackLive(context, execution, options);
+  if (context.plan.live)
+    return swapBackLive(context, execution, {
+      ...options,
+      passedOver: reopened.state.passedOver[options.to],
+    });
   await assertPlaces(context);
   // Before anything is closed: a target that cannot be moved is no reason to stop anybody.
   await refusing(async () => {

@@ -49,6 +49,8 @@ export function sentence(event: Event): string | undefined {
       return [`resumed by ${event.operator} from ${event.from}`, ...event.found].join('\n  ');
     case 'run-held':
       return event.error ? `held: ${event.error.message}` : 'held: everything but the switch is done';
+    case 'swap-back-passed-over':
+      return `${event.to} passes over ${event.transaction}`;
     case 'run-created':
     case 'step-started':
     case 'undo-started':

@@ -1,5 +1,6 @@
-import type { FollowPlan, Way } from '../../../core/live.ts';
+import type { FollowPlan, Standing, Way } from '../../../core/live.ts';
 import type { Side } from '../../../core/side.ts';
+import type { WorkControl } from '../../../core/work.ts';
 import { quoteIdentifier, quoteLiteral, quotePath } from '../../../util/sql.ts';
 import { withDatabase } from '../../../util/url.ts';
 import type { Connection } from '../connection.ts';
@@ -7,6 +8,7 @@ import { formatMark } from '../copy/mark.ts';
 import type { Sides } from '../sides.ts';
 import { unwatchStatements } from './objects/ddl.ts';
 import { back, OWN_SCHEMA, wayName, wayTo } from './objects/names.ts';
+import { skip, standingAt } from './objects/passing.ts';
 import { inOne, inOneBriefly, publicationStatements } from './objects/publication.ts';
 import { createSlot, dropSlot, type SlotOptions } from './objects/slot.ts';
 import { fenceTables, limitStatement, unfenceTables } from './objects/standby.ts';
@@ -85,6 +87,16 @@ export class Turning {
       `ALTER SUBSCRIPTION ${quoteIdentifier(backward)} CONNECTION ${quoteLiteral(await this.url(way.to))}`,
     );
     await enable(from, backward);
+  }
+
+  async standing(way: Way, control: WorkControl): Promise<Standing | undefined> {
+    const name = this.name(way);
+    const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
+    return standingAt({ from, to, name, control });
+  }
+
+  async passOver(way: Way, lsn: string, control: WorkControl): Promise<void> {
+    await skip(await this.sides.hand(way.to), this.name(way), lsn, control);
   }
 
   async forget({ tables }: FollowPlan, stays: Side): Promise<boolean> {

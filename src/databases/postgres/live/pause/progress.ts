@@ -66,7 +66,13 @@ export async function readLag(
       : !subscription
         ? `the subscription ${name} is gone`
         : undefined;
-  return { bytes: row?.bytes ?? 0, running: subscription?.worker !== undefined, error, subscription };
+  return {
+    bytes: row?.bytes ?? 0,
+    running: subscription?.worker !== undefined,
+    worker: subscription?.worker,
+    error,
+    subscription,
+  };
 }
 
 /** How often a follower's worker has failed so far; undefined where the server does not count (14). */

@@ -1,0 +1,167 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf, StepError } from '../../../../core/errors.ts';
+import type { Standing } from '../../../../core/live.ts';
+import type { WorkControl } from '../../../../core/work.ts';
+import { displayPath, quoteIdentifier, quoteLiteral } from '../../../../util/sql.ts';
+import { plural } from '../../../../util/units.ts';
+import type { Connection } from '../../connection.ts';
+import { findSubscription, originOf } from './subscription.ts';
+
+/** A worker is started anew after five seconds at the latest; one that is away for longer tries nothing. */
+const PATIENCE_MS = 20_000;
+const POLL_MS = 50;
+
+/** In the publisher, in the subscriber, and what both ends are called. */
+interface Ends {
+  readonly from: Connection;
+  readonly to: Connection;
+  readonly name: string;
+  readonly control: WorkControl;
+}
+
+/** How far the subscriber is, and how often it has failed so far. */
+interface Progress {
+  readonly lsn: string | null;
+  readonly failed: number;
+  readonly running: boolean;
+  /** It was told to pass over something, and has not come to it. */
+  readonly skipping: boolean;
+}
+
+interface Part {
+  /** The first letter of PostgreSQL's message: what kind of change it is. */
+  readonly kind: string;
+  readonly schema: string | null;
+  readonly name: string | null;
+  readonly count: number;
+  /** Of the transaction; only of its beginning. */
+  readonly lsn: string | null;
+}
+
+/**
+ * The first transaction that the subscriber has not applied, once it was seen to fail at it; undefined when it fails at
+ * nothing. From 15 on: a server before that neither counts what fails nor passes over it.
+ */
+export async function standingAt(ends: Ends): Promise<Standing | undefined> {
+  const before = await progressOf(ends);
+  const standing = before && (await firstBehind(ends, before));
+  if (!standing) return undefined;
+  // Only a failure from now on is one of this transaction: somebody may have made room for it meanwhile.
+  const now = await watching(ends, ({ failed, lsn }) => failed > before.failed || lsn !== before.lsn);
+  return now?.lsn === before.lsn ? standing : undefined;
+}
+
+/**
+ * The server itself makes sure that it is this transaction, and no other one, which is not applied; where that was applied
+ * meanwhile, nothing is passed over.
+ */
+export async function skip(to: Connection, name: string, lsn: string, control: WorkControl): Promise<void> {
+  try {
+    await to.query(`ALTER SUBSCRIPTION ${quoteIdentifier(name)} SKIP (lsn = ${quoteLiteral(lsn)})`);
+  } catch (cause) {
+    // It must be one that is still to come.
+    if (codeOf(cause) === '22023' && after((await progressOf({ to, name }))?.lsn ?? null, lsn)) return;
+    throw cause;
+  }
+  const behind = await watching(
+    { to, name, control },
+    ({ skipping, lsn: now }) => !skipping || after(now, lsn),
+  );
+  if (!behind)
+    throw new StepError('the apply worker did not come to pass over the transaction that it fails at', {
+      hint: "it is told to, and does so once it runs: see the server's log",
+    });
+}
+
+/** A position of the log is two numbers, in hexadecimal. */
+const number = (lsn: string): bigint => {
+  const [high, low] = lsn.split('/');
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
+};
+
+const after = (lsn: string | null, other: string): boolean => lsn !== null && number(lsn) > number(other);
+
+/** Undefined when the subscription is gone. */
+async function progressOf({ to, name }: Pick<Ends, 'to' | 'name'>): Promise<Progress | undefined> {
+  const subscription = await findSubscription(to, name);
+  if (!subscription) return undefined;
+  const [row] = await to.query<Omit<Progress, 'running'>>(
+    `select pg_replication_origin_progress($1, true)::text as lsn,
+       coalesce((select apply_error_count from pg_stat_subscription_stats where subid = $2), 0)::int8::float8 as failed,
+       (select subskiplsn <> '0/0' from pg_subscription where oid = $2) as skipping`,
+    [originOf(subscription), subscription.oid],
+  );
+  return { ...row!, running: subscription.worker !== undefined };
+}
+
+/** Looks until it is so; undefined when nobody applies anything for a while, or the subscription is gone. */
+async function watching(
+  ends: Pick<Ends, 'to' | 'name' | 'control'>,
+  so: (progress: Progress) => boolean,
+): Promise<Progress | undefined> {
+  const { signal } = ends.control;
+  for (let idleSince = performance.now(); ;) {
+    signal.throwIfAborted();
+    const progress = await progressOf(ends);
+    if (!progress || so(progress)) return progress;
+    if (progress.running) idleSince = performance.now();
+    if (performance.now() - idleSince > PATIENCE_MS) return undefined;
+    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+/** Decoding ends where the first transaction does. */
+const FIRST = `
+with message as materialized (
+  select chr(get_byte(data, 0)) as kind, data
+  from pg_logical_slot_peek_binary_changes($1, null, 1, 'proto_version', '1', 'publication_names', $2)
+), part as (
+  select kind,
+    case kind when 'B' then encode(substring(data from 2 for 8), 'hex') end as lsn,
+    case when kind in ('I', 'U', 'D') then ('x' || encode(substring(data from 2 for 4), 'hex'))::bit(32)::int8::oid end as relation
+  from message
+)
+select p.kind, n.nspname as schema, c.relname as name, count(*)::float8 as count,
+  max((left(p.lsn, 8) || '/' || right(p.lsn, 8))::pg_lsn)::text as lsn
+from part p left join pg_class c on c.oid = p.relation left join pg_namespace n on n.oid = c.relnamespace
+where p.kind in ('B', 'I', 'U', 'D', 'T')
+group by 1, 2, 3 order by 2, 3, 1`;
+
+const DONE: Readonly<Record<string, string>> = { I: 'inserted into', U: 'updated in', D: 'deleted from' };
+
+const describe = ({ kind, schema, name, count }: Part): string =>
+  kind === 'T'
+    ? plural(count, 'TRUNCATE')
+    : `${plural(count, 'row')} ${DONE[kind]} ${name === null ? 'a table that is gone' : displayPath([schema!, name])}`;
+
+async function firstBehind(ends: Ends, { lsn: applied }: Progress): Promise<Standing | undefined> {
+  const { from, name } = ends;
+  const parts = await whenFree(ends, async () => {
+    // What is applied, and was not confirmed yet, would come first.
+    await from.query(
+      `select pg_replication_slot_advance(slot_name, $2::pg_lsn) from pg_replication_slots
+       where slot_name = $1 and confirmed_flush_lsn < $2::pg_lsn`,
+      [name, applied],
+    );
+    return from.query<Part>(FIRST, [name, quoteIdentifier(name)], { long: true });
+  });
+  const lsn = parts.find(({ lsn: at }) => at !== null)?.lsn;
+  const changes = parts.filter(({ kind }) => kind !== 'B').map(describe);
+  return lsn && changes.length > 0 ? { lsn, changes } : undefined;
+}
+
+/** A worker that tries once more has the slot for as long as it takes to fail. */
+async function whenFree<T>({ control: { signal } }: Ends, work: () => Promise<T>): Promise<T> {
+  for (const deadline = performance.now() + PATIENCE_MS; ;) {
+    try {
+      return await work();
+    } catch (cause) {
+      if (codeOf(cause) !== '55006') throw cause;
+      if (performance.now() > deadline)
+        throw new StepError('the apply worker is at work all the time: what it fails at cannot be read', {
+          cause,
+        });
+    }
+    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
