@@ -4,9 +4,10 @@ import type { ExecutionContext } from 'ava';
 import { addressOf } from '../src/databases/postgres/address.ts';
 import { Connection } from '../src/databases/postgres/connection.ts';
 import { skip, standingAt } from '../src/databases/postgres/live/objects/passing.ts';
+import { quoteIdentifier } from '../src/util/sql.ts';
 import { liveScene, LIVE_SETTINGS, type LiveScene } from './helpers/live-scene.ts';
 import { liveSuite } from './helpers/live-suite.ts';
-import { testServer, type TestServer } from './helpers/postgres.ts';
+import { majors, testServer, type TestServer } from './helpers/postgres.ts';
 import { until } from './helpers/until.ts';
 
 const { test, title, server } = liveSuite();
@@ -149,7 +150,7 @@ test(title('a transaction that there is room for by now is not passed over'), as
 /** Both ends of the way back, as the tool has them. */
 async function ends(
   t: ExecutionContext,
-  { blue, green }: LiveScene,
+  { blue, green }: Pick<LiveScene, 'blue' | 'green'>,
 ): Promise<Parameters<typeof standingAt>[0]> {
   const open = async ({ server: on, name }: LiveScene['blue']): Promise<Connection> => {
     const connection = await Connection.open(addressOf(on.url(name), 'test'), name);
@@ -224,6 +225,62 @@ test(
     t.is(retired.code, 3);
     t.regex(retired.err, FIRST);
     t.regex(retired.err, SECOND);
+  },
+);
+
+const LACKING = [14, 15].filter((major) => !majors().includes(major));
+const SKIPPED = LACKING.length > 0 ? ` (SKIPPED: PostgreSQL ${LACKING.join(', ')} is missing)` : '';
+
+(SKIPPED ? test.skip : test)(
+  title(`from 14 to 15: what changes nothing stands before what does not fit${SKIPPED}`),
+  async (t) => {
+    const [from, to] = [await testServer(14, SETTINGS), await testServer(15, SETTINGS)];
+    t.teardown(() => Promise.all([from.stop(), to.stop()]));
+    const scene = await liveScene(t, {
+      ...WIDENED,
+      from,
+      to,
+      sql: WIDENED.sql.replace('n int)', 'n bigint)'),
+      migration: 'alter table "Wide ""one""" alter n type int',
+    });
+    const { cutover, blue, green } = scene;
+    const ran = await cutover(['run', 'playbook.yml']);
+    t.is(ran.code, 0, ran.err);
+    t.is((await cutover(['swap-back', '--yes'])).code, 0);
+    const both = await ends(t, { blue: green, green: blue });
+    const subscription = quoteIdentifier(both.name);
+    // Nobody takes it as applied.
+    await both.to.query(`alter subscription ${subscription} disable`);
+    await until(
+      'the worker to end',
+      async () => (await both.from.query('select from pg_replication_slots where active')).length === 0,
+    );
+    for (const sql of [
+      'analyze plain',
+      'analyze accounts',
+      'insert into "Wide ""one""" values (2, 3000000000)',
+      'analyze plain',
+      'insert into "Wide ""one""" values (3, 4000000000)',
+      `insert into plain values (2, 'behind')`,
+    ])
+      await both.from.query(sql);
+    const confirmed = async (): Promise<unknown> =>
+      both.from.query('select confirmed_flush_lsn::text from pg_replication_slots');
+    const before = await confirmed();
+    const looking = standingAt(both);
+    await until('both to be put behind', async () => !isDeepStrictEqual(await confirmed(), before));
+    await both.to.query(`alter subscription ${subscription} enable`);
+    t.deepEqual((await looking)?.changes, ['1 row inserted into public."Wide ""one"""']);
+    const again = await cutover(['switch', '--yes', '--accept-data-loss']);
+    t.is(again.code, 0, again.err);
+    t.is(again.err.match(/green passes over a transaction that does not fit/g)?.length, 2, again.err);
+    t.deepEqual(await rowsOf(to, green.name), {
+      plain: [
+        { id: 1, note: 'one' },
+        { id: 2, note: 'behind' },
+      ],
+      wide: [{ id: 1, n: '1' }],
+    });
   },
 );
 

@@ -34,7 +34,7 @@ interface Part {
   readonly schema: string | null;
   readonly name: string | null;
   readonly count: number;
-  /** Of the transaction; only of its beginning. */
+  /** What the message says of the transaction: its commit at its beginning, its end at its commit. */
   readonly lsn: string | null;
 }
 
@@ -117,14 +117,15 @@ with message as materialized (
   from pg_logical_slot_peek_binary_changes($1, null, 1, 'proto_version', '1', 'publication_names', $2)
 ), part as (
   select kind,
-    case kind when 'B' then encode(substring(data from 2 for 8), 'hex') end as lsn,
+    case kind when 'B' then encode(substring(data from 2 for 8), 'hex')
+      when 'C' then encode(substring(data from 11 for 8), 'hex') end as lsn,
     case when kind in ('I', 'U', 'D') then ('x' || encode(substring(data from 2 for 4), 'hex'))::bit(32)::int8::oid end as relation
   from message
 )
 select p.kind, n.nspname as schema, c.relname as name, count(*)::float8 as count,
   max((left(p.lsn, 8) || '/' || right(p.lsn, 8))::pg_lsn)::text as lsn
 from part p left join pg_class c on c.oid = p.relation left join pg_namespace n on n.oid = c.relnamespace
-where p.kind in ('B', 'I', 'U', 'D', 'T')
+where p.kind in ('B', 'C', 'I', 'U', 'D', 'T')
 group by 1, 2, 3 order by 2, 3, 1`;
 
 const DONE: Readonly<Record<string, string>> = { I: 'inserted into', U: 'updated in', D: 'deleted from' };
@@ -135,19 +136,26 @@ const describe = ({ kind, schema, name, count }: Part): string =>
     : `${plural(count, 'row')} ${DONE[kind]} ${name === null ? 'a table that is gone' : displayPath([schema!, name])}`;
 
 async function firstBehind(ends: Ends, { lsn: applied }: Progress): Promise<Standing | undefined> {
-  const { from, name } = ends;
-  const parts = await whenFree(ends, async () => {
-    // What is applied, and was not confirmed yet, would come first.
-    await from.query(
-      `select pg_replication_slot_advance(slot_name, $2::pg_lsn) from pg_replication_slots
-       where slot_name = $1 and confirmed_flush_lsn < $2::pg_lsn`,
-      [name, applied],
-    );
-    return from.query<Part>(FIRST, [name, quoteIdentifier(name)], { long: true });
-  });
-  const lsn = parts.find(({ lsn: at }) => at !== null)?.lsn;
-  const changes = parts.filter(({ kind }) => kind !== 'B').map(describe);
-  return lsn && changes.length > 0 ? { lsn, changes } : undefined;
+  const { from, name, control } = ends;
+  // What is applied, and was not confirmed yet, would come first.
+  for (let behind: string | null = applied; ;) {
+    control.signal.throwIfAborted();
+    const parts: Part[] = await whenFree(ends, async () => {
+      await from.query(
+        `select pg_replication_slot_advance(slot_name, $2::pg_lsn) from pg_replication_slots
+         where slot_name = $1 and confirmed_flush_lsn < $2::pg_lsn`,
+        [name, behind],
+      );
+      return from.query<Part>(FIRST, [name, quoteIdentifier(name)], { long: true });
+    });
+    const at = (edge: string): string | null => parts.find(({ kind }) => kind === edge)?.lsn ?? null;
+    const [lsn, end] = [at('B'), at('C')];
+    if (!lsn || !end) return undefined;
+    const changes = parts.filter(({ kind }) => kind !== 'B' && kind !== 'C').map(describe);
+    if (changes.length > 0) return { lsn, changes };
+    // 14 tells also of those that change nothing that is followed; none of them is what anybody fails at.
+    behind = end;
+  }
 }
 
 /** A worker that tries once more has the slot for as long as it takes to fail. */
