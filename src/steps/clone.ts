@@ -4,7 +4,7 @@ import { formatBytes, formatDuration } from '../util/units.ts';
 import { byTemplate } from './shared/by-template.ts';
 import { letClientsOn, tidyTargets } from './shared/clients.ts';
 import { controlOf } from './shared/control.ts';
-import { liveCopy } from './shared/live-copy.ts';
+import { liveCopy } from './live/copy.ts';
 import { assertNotLive } from './shared/not-live.ts';
 
 /** Makes the copy by the statements of the plan. */

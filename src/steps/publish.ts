@@ -1,6 +1,6 @@
 import type { Step } from '../core/step.ts';
 import { plural } from '../util/units.ts';
-import { livePlan } from './shared/live-plan.ts';
+import { livePlan } from './live/plan.ts';
 
 /** What the publishing leaves for later steps. */
 export interface PublishOutput {

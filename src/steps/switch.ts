@@ -2,7 +2,7 @@ import type { Step, StepContext } from '../core/step.ts';
 import { formatDuration } from '../util/units.ts';
 import { letClientsOn, tidyTargets } from './shared/clients.ts';
 import type { Closed } from './shared/proof.ts';
-import { swapLive } from './shared/swap-live.ts';
+import { swapLive } from './live/swap.ts';
 import type { VerifyOutput } from './verify.ts';
 import { putBack, swap, takesClients } from './shared/swap.ts';
 

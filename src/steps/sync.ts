@@ -4,8 +4,8 @@ import type { Lag, Way } from '../core/live.ts';
 import { commandTo } from '../core/side.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
-import type { LiveCopyOutput } from './shared/live-copy.ts';
-import { livePlan } from './shared/live-plan.ts';
+import type { LiveCopyOutput } from './live/copy.ts';
+import { livePlan } from './live/plan.ts';
 
 const POLL_MS = 250;
 /** A change that arrives within this time says that green is level with blue. */

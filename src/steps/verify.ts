@@ -5,7 +5,7 @@ import type { Step, StepContext, StepResult } from '../core/step.ts';
 import { formatDuration, plural } from '../util/units.ts';
 import { booksNote, runChecks, unfollowedNote, type Checking } from './shared/checking.ts';
 import { refuseDrift } from './shared/drift.ts';
-import { livePlan } from './shared/live-plan.ts';
+import { livePlan } from './live/plan.ts';
 import { controlOf } from './shared/control.ts';
 import { assertUntouched, closedSides, type Closed, type FenceOutput } from './shared/proof.ts';
 

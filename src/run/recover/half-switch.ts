@@ -2,7 +2,7 @@ import { StuckError } from '../../core/errors.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
 import { steps as registry } from '../../steps/registry.ts';
-import { undoLead } from '../../steps/shared/lead.ts';
+import { undoLead } from '../../steps/live/lead.ts';
 import { takesClients } from '../../steps/shared/swap.ts';
 import { isUntouched } from '../../steps/shared/proof.ts';
 import { proofOf } from '../../steps/switch.ts';

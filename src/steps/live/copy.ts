@@ -2,11 +2,11 @@ import { StepError } from '../../core/errors.ts';
 import type { ClonePlan } from '../../core/clone.ts';
 import type { StepContext } from '../../core/step.ts';
 import { formatDuration } from '../../util/units.ts';
-import { byTemplate } from './by-template.ts';
-import { controlOf } from './control.ts';
-import { holdClients, letClientsOn, readyToHold, tidyTargets } from './clients.ts';
-import { insist } from './insist.ts';
-import { livePlan } from './live-plan.ts';
+import { byTemplate } from '../shared/by-template.ts';
+import { controlOf } from '../shared/control.ts';
+import { holdClients, letClientsOn, readyToHold, tidyTargets } from '../shared/clients.ts';
+import { insist } from '../shared/insist.ts';
+import { livePlan } from './plan.ts';
 
 /** What the clone leaves for later steps. */
 export interface LiveCopyOutput {

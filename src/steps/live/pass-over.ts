@@ -1,7 +1,7 @@
 import type { Way } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
 import { catchUp, StandsStill } from '../sync.ts';
-import { controlOf } from './control.ts';
+import { controlOf } from '../shared/control.ts';
 
 /**
  * Lets `to` catch up, and gives what it cost, a line each. A transaction that it cannot apply is passed over as a whole,

@@ -4,15 +4,15 @@ import type { Passage, Way } from '../../core/live.ts';
 import { other, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
 import { catchUp } from '../sync.ts';
-import { holdClients, readyToHold, releaseClients, tidyTargets } from './clients.ts';
-import { controlOf } from './control.ts';
-import { refuseDrift } from './drift.ts';
-import { insist } from './insist.ts';
+import { holdClients, readyToHold, releaseClients, tidyTargets } from '../shared/clients.ts';
+import { controlOf } from '../shared/control.ts';
+import { refuseDrift } from '../shared/drift.ts';
+import { insist } from '../shared/insist.ts';
 import { Lead } from './lead.ts';
-import { livePlan } from './live-plan.ts';
-import { CalledOff, Pause } from './pause.ts';
-import { closedSides } from './proof.ts';
-import { flipTogether, isOpen, putBackOrStuck, settling } from './swap.ts';
+import { livePlan } from './plan.ts';
+import { CalledOff, Pause } from '../shared/pause.ts';
+import { closedSides } from '../shared/proof.ts';
+import { flipTogether, isOpen, putBackOrStuck, settling } from '../shared/swap.ts';
 
 const PATIENCE_MS = 30_000;
 /** Everybody logs in at once when clients go on, and has the machine without us meanwhile. */

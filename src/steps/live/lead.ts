@@ -1,7 +1,7 @@
 import { AwayError } from '../../core/errors.ts';
 import type { Way } from '../../core/live.ts';
 import type { StepContext } from '../../core/step.ts';
-import { flipTogether } from './swap.ts';
+import { flipTogether } from '../shared/swap.ts';
 
 type Named = StepContext['targets'];
 
