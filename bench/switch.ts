@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { stageFile } from '../src/util/atomic-file.ts';
+import { stageFile } from '../src/util/files/atomic.ts';
 import { Console } from '../src/targets/pgbouncer/console.ts';
 import { pgbouncer as driver } from '../src/targets/pgbouncer.ts';
 import { Ledger, LEDGER_SCHEMA } from '../test/helpers/ledger.ts';

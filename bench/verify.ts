@@ -8,7 +8,7 @@ import { createReader, prepareReaderSession } from '../src/databases/postgres/re
 import { checks } from '../src/checks/registry.ts';
 import type { CheckContext } from '../src/core/check.ts';
 import type { Reader, Table } from '../src/core/catalog.ts';
-import { eachOf } from '../src/util/lanes.ts';
+import { eachOf } from '../src/util/turns/lanes.ts';
 import { quotePath } from '../src/util/sql.ts';
 import { testServer } from '../test/helpers/postgres.ts';
 

@@ -3,7 +3,7 @@ import { Cron } from 'croner';
 import * as fc from 'fast-check';
 import type { MaintenanceWindow } from '../src/core/playbook.ts';
 import { nextOpenings, openingsOf, openNow } from '../src/schedule/calendar.ts';
-import { Zone } from '../src/util/zone.ts';
+import { Zone } from '../src/util/time/zone.ts';
 
 const HOUR_MS = 3_600_000;
 const windowOf = (

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { refuseEnded } from '../src/commands/shared/approving.ts';
+import { refuseEnded } from '../src/commands/approvals/approving.ts';
 import { fold, type RunState } from '../src/journal/fold.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';

@@ -3,7 +3,7 @@ import type { Checksum, Path } from '../core/catalog.ts';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
 import type { Side } from '../core/side.ts';
-import { eachOf } from '../util/lanes.ts';
+import { eachOf } from '../util/turns/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { share } from '../util/options.ts';
 import { plural } from '../util/units.ts';

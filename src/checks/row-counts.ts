@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
 import type { Driver } from '../core/driver.ts';
-import { eachOf } from '../util/lanes.ts';
+import { eachOf } from '../util/turns/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';
 import { pacedOptions } from './shared/pace.ts';

@@ -11,9 +11,9 @@ import { describeNow } from '../run/now.ts';
 import { executionOf, nextFor, reopen } from '../run/reopen.ts';
 import { follow, type Followed } from '../run/steer/follow.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { notifying, toldOf } from './shared/notifying.ts';
-import { repeatFlags } from './shared/repeat-flags.ts';
-import { withSignals } from './shared/signals.ts';
+import { notifying, toldOf } from './running/notifying.ts';
+import { repeatFlags } from './arguments/repeat-flags.ts';
+import { withSignals } from './running/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 export async function run(

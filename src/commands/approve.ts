@@ -1,8 +1,8 @@
 import { UsageError, type ExitCode } from '../core/errors.ts';
-import { answerGate } from './shared/answer-gate.ts';
-import { approvePlaybook, type ApproveOptions } from './shared/approve-playbook.ts';
-import { isPlaybook } from './shared/approving.ts';
-import { listApprovals } from './shared/list-approvals.ts';
+import { answerGate } from './approvals/answer-gate.ts';
+import { approvePlaybook, type ApproveOptions } from './approvals/approve-playbook.ts';
+import { isPlaybook } from './approvals/approving.ts';
+import { listApprovals } from './approvals/list.ts';
 import type { CommandIo } from './shared/io.ts';
 
 type AnyOptions = ApproveOptions & { list?: true; json?: true };

@@ -4,9 +4,9 @@ import { compare, type Compared, type Comparing } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
 import { againstBackup } from './shared/against.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf, listOf, maxActiveOf } from './shared/lists.ts';
-import { givenUrl } from './shared/given-url.ts';
-import { withSignals } from './shared/signals.ts';
+import { jobsOf, listOf, maxActiveOf } from './arguments/lists.ts';
+import { givenUrl } from './arguments/given-url.ts';
+import { withSignals } from './running/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdict.ts';
 

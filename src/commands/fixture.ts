@@ -6,9 +6,9 @@ import { redactDeep } from '../util/redact.ts';
 import { formatDuration, formatCount, plural } from '../util/units.ts';
 import { databaseOf } from '../util/url.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { givenUrl } from './shared/given-url.ts';
-import { listOf } from './shared/lists.ts';
-import { withSignals } from './shared/signals.ts';
+import { givenUrl } from './arguments/given-url.ts';
+import { listOf } from './arguments/lists.ts';
+import { withSignals } from './running/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
 type FixtureOptions = Options<{

@@ -5,7 +5,7 @@ import type { Surroundings } from '../run/open.ts';
 import { letGo } from '../run/recover/guard.ts';
 import { executionOf, reopen } from '../run/reopen.ts';
 import { LineScreen } from '../run/screen/lines.ts';
-import { SAFE } from './shared/guarding.ts';
+import { SAFE } from './running/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 

@@ -7,8 +7,8 @@ import { createStyle } from '../util/style.ts';
 import { version } from '../util/version.ts';
 import type { CommandIo, GlobalOptions } from './shared/io.ts';
 import { commands } from './registry.ts';
-import type { CommandSpec } from './shared/spec.ts';
-import { repeatFlags } from './shared/repeat-flags.ts';
+import type { CommandSpec } from './arguments/spec.ts';
+import { repeatFlags } from './arguments/repeat-flags.ts';
 
 /** From the words of the command line to the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {

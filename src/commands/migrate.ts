@@ -7,7 +7,7 @@ import { databaseOf } from '../util/url.ts';
 import { formatDuration } from '../util/units.ts';
 import { progressText } from '../run/screen/phrases.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { withSignals } from './shared/signals.ts';
+import { withSignals } from './running/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
 type MigrateOptions = Options<{

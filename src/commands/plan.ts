@@ -6,7 +6,7 @@ import { planText } from '../report/plan.ts';
 import { prepareRun } from '../run/new-run.ts';
 import { withoutSecrets } from '../journal/redact-event.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { standingFor } from './shared/standing.ts';
+import { standingFor } from './approvals/standing.ts';
 import { measuredBefore, surroundingsOf } from './shared/surroundings.ts';
 
 export async function run(

@@ -1,5 +1,5 @@
-import { fixture } from './shared/fixture-spec.ts';
-import { rehearse } from './shared/rehearse-spec.ts';
+import { fixture } from './arguments/fixture-spec.ts';
+import { rehearse } from './arguments/rehearse-spec.ts';
 import {
   against,
   gate,
@@ -19,8 +19,8 @@ import {
   until,
   window,
   yes,
-} from './shared/flags.ts';
-import type { CommandSpec } from './shared/spec.ts';
+} from './arguments/flags.ts';
+import type { CommandSpec } from './arguments/spec.ts';
 
 /** Every command, in the order in which help lists them. */
 export const commands: readonly CommandSpec[] = [

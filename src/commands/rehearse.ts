@@ -10,7 +10,7 @@ import { writeRates } from '../run/measured.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { formatDuration } from '../util/units.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { withSignals } from './shared/signals.ts';
+import { withSignals } from './running/signals.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 import { writeJunit, writeReport } from './shared/verdict.ts';
 

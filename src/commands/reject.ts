@@ -1,7 +1,7 @@
 import type { ExitCode } from '../core/errors.ts';
-import { answerGate, type GateOptions } from './shared/answer-gate.ts';
-import { disapprovePlaybook } from './shared/approve-playbook.ts';
-import { isPlaybook } from './shared/approving.ts';
+import { answerGate, type GateOptions } from './approvals/answer-gate.ts';
+import { disapprovePlaybook } from './approvals/approve-playbook.ts';
+import { isPlaybook } from './approvals/approving.ts';
 import type { CommandIo } from './shared/io.ts';
 
 /** Answers the gate of a run with no, or takes the approval of a playbook back. */

@@ -4,7 +4,7 @@ import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/after/retire.ts';
 import { askText } from './shared/ask.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { shellWord } from './shared/repeat-flags.ts';
+import { shellWord } from './arguments/repeat-flags.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type RetireOptions = Options<{ confirm?: string }>;

@@ -6,11 +6,11 @@ import type { Places } from '../schedule/places.ts';
 import { keepOn, once, type Scheduling } from '../schedule/schedule.ts';
 import { start } from '../util/exec.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf } from './shared/lists.ts';
-import { delivered } from './shared/notifying.ts';
-import { givenFlags } from './shared/repeat-flags.ts';
+import { jobsOf } from './arguments/lists.ts';
+import { delivered } from './running/notifying.ts';
+import { givenFlags } from './arguments/repeat-flags.ts';
 import { keepMetrics, Teller, type MetricsOptions } from './shared/scheduling.ts';
-import { withSignals } from './shared/signals.ts';
+import { withSignals } from './running/signals.ts';
 import { surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type ScheduleOptions = MetricsOptions & Options<{ once?: true; jobs?: string }>;

@@ -11,11 +11,11 @@ import { swapBack } from '../run/after/swap-back.ts';
 import { LineScreen } from '../run/screen/lines.ts';
 import { formatDuration } from '../util/units.ts';
 import { askYesNo } from './shared/ask.ts';
-import { guardOf } from './shared/guarding.ts';
+import { guardOf } from './running/guarding.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { notifying, toldOf } from './shared/notifying.ts';
-import { repeatFlags } from './shared/repeat-flags.ts';
-import { withSignals } from './shared/signals.ts';
+import { notifying, toldOf } from './running/notifying.ts';
+import { repeatFlags } from './arguments/repeat-flags.ts';
+import { withSignals } from './running/signals.ts';
 import { chooseRun, surroundingsOf, withStore } from './shared/surroundings.ts';
 
 type SwapBackOptions = Options<{ yes?: true; acceptDataLoss?: true }>;

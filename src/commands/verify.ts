@@ -5,8 +5,8 @@ import { refuseIncomparable, verifyAgainst, withLive } from '../run/against.ts';
 import { follows, verifyPlaybook, verifyRun } from '../run/verify.ts';
 import { againstBackup } from './shared/against.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { jobsOf, listOf, maxActiveOf } from './shared/lists.ts';
-import { withSignals } from './shared/signals.ts';
+import { jobsOf, listOf, maxActiveOf } from './arguments/lists.ts';
+import { withSignals } from './running/signals.ts';
 import { allRuns, surroundingsOf, withStore } from './shared/surroundings.ts';
 import { progressLines, tellVerdict, type VerdictOptions } from './shared/verdict.ts';
 

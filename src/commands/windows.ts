@@ -4,7 +4,7 @@ import { standingText } from '../report/approval.ts';
 import { windowsText } from '../report/windows.ts';
 import { leftOutOf, nextOpenings } from '../schedule/calendar.ts';
 import type { CommandIo, Options } from './shared/io.ts';
-import { standingFor } from './shared/standing.ts';
+import { standingFor } from './approvals/standing.ts';
 import { surroundingsOf } from './shared/surroundings.ts';
 
 type WindowsOptions = Options<{ count?: string; json?: true }>;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Approval } from '../core/approval.ts';
 import { codeOf, messageOf, RefusedError } from '../core/errors.ts';
-import { readText, replaceFile, syncFolder } from '../util/atomic-file.ts';
+import { readText, replaceFile, syncFolder } from '../util/files/atomic.ts';
 
 const hashes = z.record(z.string(), z.string());
 const approval = z.strictObject({

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '../util/atomic-file.ts';
-import { compactTime } from '../util/clock.ts';
+import { replaceFile } from '../util/files/atomic.ts';
+import { compactTime } from '../util/time/clock.ts';
 import type { Request, RequestBody } from './journal.ts';
 
 /** An id that sorts by time. */

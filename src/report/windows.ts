@@ -1,5 +1,5 @@
 import type { LeftOut, Opening } from '../schedule/calendar.ts';
-import { Zone } from '../util/zone.ts';
+import { Zone } from '../util/time/zone.ts';
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 

@@ -7,7 +7,7 @@ import { buildPlan, namesOf, renameOf } from '../plan/build.ts';
 import { predicted, type Measured } from '../plan/predict.ts';
 import { lookAtChecks, lookAtFacts } from '../steps/preflight/conditions.ts';
 import { lookAtTargets, withoutEchoes } from '../steps/preflight.ts';
-import { compactTime } from '../util/clock.ts';
+import { compactTime } from '../util/time/clock.ts';
 import { refusing } from './refusing.ts';
 import { openDrivers, openServer, type Drivers, type OpenServer, type Surroundings } from './open.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../core/errors.ts';
-import { describeHolder, takeLock } from '../util/lock-file.ts';
+import { describeHolder, takeLock } from '../util/files/lock.ts';
 
 const LOCK = 'scheduler';
 

@@ -1,6 +1,6 @@
 import type { Fallback, MaintenanceWindow } from '../core/playbook.ts';
-import { readPattern, type Pattern } from '../util/cron.ts';
-import { Zone } from '../util/zone.ts';
+import { readPattern, type Pattern } from '../util/time/cron.ts';
+import { Zone } from '../util/time/zone.ts';
 
 /** One time at which a window is open. Instants are milliseconds since 1970. */
 export interface Opening {

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { codeOf, messageOf, StepError } from '../core/errors.ts';
-import { readText, replaceFile } from '../util/atomic-file.ts';
+import { readText, replaceFile } from '../util/files/atomic.ts';
 
 const entry = z.object({
   key: z.string(),

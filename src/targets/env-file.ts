@@ -6,7 +6,7 @@ import type { Driver } from '../core/driver.ts';
 import { messageOf, StepError, UsageError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
 import type { Target, TargetContext } from '../core/target.ts';
-import { readText, removeLeftovers, replaceFile } from '../util/atomic-file.ts';
+import { readText, removeLeftovers, replaceFile } from '../util/files/atomic.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';
 import { databaseOf, withDatabase } from '../util/url.ts';
 import { envFileStandIn } from './env-file/stand-in.ts';

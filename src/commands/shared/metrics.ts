@@ -7,7 +7,7 @@ import { readLag } from '../../run/meter.ts';
 import type { Surroundings } from '../../run/open.ts';
 import { nextOpenings } from '../../schedule/calendar.ts';
 import { readPlaybooks, type Places } from '../../schedule/places.ts';
-import { replaceFile } from '../../util/atomic-file.ts';
+import { replaceFile } from '../../util/files/atomic.ts';
 import { redact } from '../../util/redact.ts';
 import type { GlobalOptions } from './io.ts';
 import { allRuns, withStore } from './surroundings.ts';

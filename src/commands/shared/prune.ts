@@ -4,7 +4,7 @@ import type { JournalStore } from '../../journal/journal.ts';
 import { formatDuration, parseDuration, plural } from '../../util/units.ts';
 import { askYesNo } from './ask.ts';
 import type { CommandIo, Options } from './io.ts';
-import { withSignals } from './signals.ts';
+import { withSignals } from '../running/signals.ts';
 import { allRuns, isOver } from './surroundings.ts';
 
 export type PruneOptions = Options<{ prune?: string; yes?: true; json?: true }>;

@@ -6,8 +6,8 @@ import { untoldNotice, type Untold } from '../../schedule/untold.ts';
 import type { Places } from '../../schedule/places.ts';
 import type { Options } from './io.ts';
 import { collectMetrics, serveMetrics, writeMetrics } from './metrics.ts';
-import { outboxOf } from './notifying.ts';
-import { repeatFlags } from './repeat-flags.ts';
+import { outboxOf } from '../running/notifying.ts';
+import { repeatFlags } from '../arguments/repeat-flags.ts';
 
 export type MetricsOptions = Options<{
   metricsFile?: string;

@@ -3,7 +3,7 @@ import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { codeOf, isServerError, messageOf, StepError } from '../../core/errors.ts';
 import type { Address } from './address.ts';
-import { inTurn } from '../../util/in-turn.ts';
+import { inTurn } from '../../util/turns/in-turn.ts';
 import { destroyClient, endClient } from '../../util/pg-client.ts';
 import { formatDuration } from '../../util/units.ts';
 import { withDatabase } from '../../util/url.ts';

@@ -4,7 +4,7 @@ import type { Event, EventBody } from '../../core/event.ts';
 import type { Connection } from '../../databases/postgres/connection.ts';
 import { JournalError, type Journal } from '../journal.ts';
 import { withoutSecrets } from '../redact-event.ts';
-import { inTurn } from '../../util/in-turn.ts';
+import { inTurn } from '../../util/turns/in-turn.ts';
 import { takeWriterLock } from './writer-lock.ts';
 
 const INSERT = 'insert into cutover.events (run, seq, body) values ($1, $2, $3)';

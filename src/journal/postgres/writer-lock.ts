@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../core/errors.ts';
 import type { Connection } from '../../databases/postgres/connection.ts';
-import { describeHolder } from '../../util/lock-file.ts';
+import { describeHolder } from '../../util/files/lock.ts';
 
 /** How long a lock that somebody has is asked for: a backend takes a moment to notice that its client is gone. */
 const PATIENCE_MS = 1000;

@@ -1,5 +1,5 @@
 import ICAL from 'ical.js';
-import { Zone } from '../../util/zone.ts';
+import { Zone } from '../../util/time/zone.ts';
 
 type Component = InstanceType<typeof ICAL.Component>;
 type Property = InstanceType<typeof ICAL.Property>;

@@ -1,7 +1,7 @@
 import ICAL from 'ical.js';
 import { messageOf } from '../../core/errors.ts';
 import type { ExceptedDays } from '../../core/playbook.ts';
-import { Zone } from '../../util/zone.ts';
+import { Zone } from '../../util/time/zone.ts';
 import { Clocks, type Moment } from './clock.ts';
 import { among, momentsOf, occurrencesOf } from './occurrences.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { patternMistake } from '../../util/cron.ts';
+import { patternMistake } from '../../util/time/cron.ts';
 import { duration } from '../../util/options.ts';
 
 const DAY_MS = 24 * 3600 * 1000;

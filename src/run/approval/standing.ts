@@ -4,7 +4,7 @@ import { messageOf, RefusedError } from '../../core/errors.ts';
 import { BEFORE_THE_END, fold, type RunPhase } from '../../journal/fold.ts';
 import type { JournalStore } from '../../journal/journal.ts';
 import { changesSince } from '../../plan/approved.ts';
-import { compactTime } from '../../util/clock.ts';
+import { compactTime } from '../../util/time/clock.ts';
 import { brokenSeal, sealed } from './seal.ts';
 
 /** The latest approval of a playbook, and why it does not hold: nothing when it does. */

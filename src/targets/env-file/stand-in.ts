@@ -1,5 +1,5 @@
 import type { StandIn, StandInKit } from '../../core/stand-in.ts';
-import { readText } from '../../util/atomic-file.ts';
+import { readText } from '../../util/files/atomic.ts';
 import { findVariable, replaceValue } from './assignment.ts';
 
 interface Options {

@@ -2,7 +2,7 @@ import { readFileSync, realpathSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
-import { readText, removeLeftovers, stageFile, type StagedFile } from '../../util/atomic-file.ts';
+import { readText, removeLeftovers, stageFile, type StagedFile } from '../../util/files/atomic.ts';
 import { findEntry, pointed, pointingOf, type Pointing } from './databases-line.ts';
 
 /** The file with PgBouncer's lines, as far as the target's entries are concerned. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
 import type { Hold } from '../../core/target.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
-import { allOrNone } from '../../util/all-or-none.ts';
+import { allOrNone } from '../../util/turns/all-or-none.ts';
 import type { Console } from './console.ts';
 
 const ATTEMPTS = 20;

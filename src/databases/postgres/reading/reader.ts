@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Checksum, Path, Reader } from '../../../core/catalog.ts';
-import { eachOf, lanes } from '../../../util/lanes.ts';
+import { eachOf, lanes } from '../../../util/turns/lanes.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';
 import { heaviest } from './heaviest.ts';

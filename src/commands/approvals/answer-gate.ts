@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT, RefusedError, type ExitCode } from '../../core/errors.ts';
 import type { Event } from '../../core/event.ts';
 import type { JournalStore } from '../../journal/journal.ts';
-import type { CommandIo, Options } from './io.ts';
-import { chooseRun, withStore } from './surroundings.ts';
+import type { CommandIo, Options } from '../shared/io.ts';
+import { chooseRun, withStore } from '../shared/surroundings.ts';
 
 /** How long the process that asked has to take the answer. */
 const PATIENCE_MS = 30_000;

@@ -8,11 +8,11 @@ import { prepareRun } from '../../run/new-run.ts';
 import { refusing } from '../../run/refusing.ts';
 import { plural } from '../../util/units.ts';
 import { untilOf } from './approving.ts';
-import { askYesNo } from './ask.ts';
-import type { CommandIo, Options } from './io.ts';
-import { shellWord } from './repeat-flags.ts';
-import { withSignals } from './signals.ts';
-import { measuredBefore, surroundingsOf, withStore } from './surroundings.ts';
+import { askYesNo } from '../shared/ask.ts';
+import type { CommandIo, Options } from '../shared/io.ts';
+import { shellWord } from '../arguments/repeat-flags.ts';
+import { withSignals } from '../running/signals.ts';
+import { measuredBefore, surroundingsOf, withStore } from '../shared/surroundings.ts';
 
 export type ApproveOptions = Options<{ until?: string; for?: string; yes?: true; gate?: string }>;
 

@@ -2,8 +2,8 @@ import { EXIT, messageOf, type ExitCode } from '../../core/errors.ts';
 import { approvalsData, approvalsText, type Listed } from '../../report/approval.ts';
 import { keyOf } from '../../run/approval/seal.ts';
 import { standingOf } from '../../run/approval/standing.ts';
-import type { CommandIo, Options } from './io.ts';
-import { surroundingsOf, withStore } from './surroundings.ts';
+import type { CommandIo, Options } from '../shared/io.ts';
+import { surroundingsOf, withStore } from '../shared/surroundings.ts';
 
 /** Lists every approval, and what can be said of it without asking blue; one that cannot be read hides no other. */
 export async function listApprovals(options: Options<{ json?: true }>, io: CommandIo): Promise<ExitCode> {

@@ -1,6 +1,6 @@
 import { JsonScreen, LineScreen } from '../../run/screen/lines.ts';
 import type { Screen } from '../../run/screen/screen.ts';
-import type { CommandIo } from './io.ts';
+import type { CommandIo } from '../shared/io.ts';
 
 /** JSON lines when asked for, a live list at a terminal, plain lines everywhere else. */
 export async function screenFor(io: CommandIo, json: boolean): Promise<Screen> {

@@ -10,8 +10,8 @@ import { insistOnApproval } from '../../run/approval/standing.ts';
 import type { PreparedRun } from '../../run/new-run.ts';
 import type { Surroundings } from '../../run/open.ts';
 import { formatDuration, parseDuration } from '../../util/units.ts';
-import type { CommandIo } from './io.ts';
-import { shellWord } from './repeat-flags.ts';
+import type { CommandIo } from '../shared/io.ts';
+import { shellWord } from '../arguments/repeat-flags.ts';
 
 /** A run is named by its id, which never looks so. */
 export const isPlaybook = (named: string | undefined): named is string =>

@@ -16,8 +16,8 @@ import { firstAnswer, type Source } from '../../run/steer/answer.ts';
 import { Steering } from '../../run/steer/steering.ts';
 import { urlSource } from '../../run/steer/url.ts';
 import { formatDuration } from '../../util/units.ts';
-import { askYesNo } from './ask.ts';
-import type { CommandIo } from './io.ts';
+import { askYesNo } from '../shared/ask.ts';
+import type { CommandIo } from '../shared/io.ts';
 import type { Stop } from './signals.ts';
 
 export interface Driven {

@@ -1,5 +1,5 @@
 import { redact } from '../../util/redact.ts';
-import type { GlobalOptions } from './io.ts';
+import type { GlobalOptions } from '../shared/io.ts';
 
 /** Commands that somebody may type as they are printed. */
 const ADVISED =

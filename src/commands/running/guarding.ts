@@ -1,7 +1,7 @@
 import type { Guard } from '../../run/engine/execution.ts';
 import { start } from '../../util/exec.ts';
-import type { GlobalOptions } from './io.ts';
-import { givenFlags } from './repeat-flags.ts';
+import type { GlobalOptions } from '../shared/io.ts';
+import { givenFlags } from '../arguments/repeat-flags.ts';
 
 /** What a guard hears when nobody is held any more. */
 export const SAFE = 'safe\n';

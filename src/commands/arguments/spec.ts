@@ -1,5 +1,5 @@
 import type { ExitCode } from '../../core/errors.ts';
-import type { CommandIo } from './io.ts';
+import type { CommandIo } from '../shared/io.ts';
 
 interface OptionSpec {
   readonly flags: string;

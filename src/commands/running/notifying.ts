@@ -3,7 +3,7 @@ import { CutoverError, EXIT, messageOf } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import { openNotifiers, type Surroundings } from '../../run/open.ts';
 import { Outbox } from '../../run/notify/outbox.ts';
-import type { CommandIo } from './io.ts';
+import type { CommandIo } from '../shared/io.ts';
 import { withSignals } from './signals.ts';
 
 /** Who is told, as a playbook or the plan of a run says. */

@@ -4,8 +4,8 @@ import type { Playbook } from '../../core/playbook.ts';
 import { keyOf } from '../../run/approval/seal.ts';
 import { standingOf, type Standing } from '../../run/approval/standing.ts';
 import type { Surroundings } from '../../run/open.ts';
-import type { GlobalOptions } from './io.ts';
-import { withStore } from './surroundings.ts';
+import type { GlobalOptions } from '../shared/io.ts';
+import { withStore } from '../shared/surroundings.ts';
 
 /** How it stands with the approval of a playbook; a store that cannot be read keeps nobody from the rest. */
 export async function standingFor(
