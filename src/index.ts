@@ -1,10 +1,10 @@
-export type { Check, CheckContext, Finding } from './core/check.ts';
-export type { Driver } from './core/driver.ts';
+export type { Check, CheckContext, Finding } from './core/drivers/check.ts';
+export type { Driver } from './core/drivers/driver.ts';
 export type { Event } from './core/event.ts';
-export type { Migrator } from './core/migrator.ts';
+export type { Migrator } from './core/drivers/migrator.ts';
 export type { Plan, PlannedStep } from './core/plan.ts';
 export type { Playbook } from './core/playbook.ts';
-export type { Target } from './core/target.ts';
+export type { Target } from './core/drivers/target.ts';
 export type { RunState } from './journal/fold.ts';
 export type { Journal, JournalStore } from './journal/journal.ts';
 export type { Environment } from './playbook/values/environment.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { Catalog } from '../src/core/catalog.ts';
+import type { Catalog } from '../src/core/database/catalog.ts';
 import { catalogFingerprint } from '../src/databases/postgres/catalog/catalog.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 import { loadFixture } from './helpers/check-contract.ts';

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
-import type { CheckContext } from '../src/core/check.ts';
+import type { CheckContext } from '../src/core/drivers/check.ts';
 import { openCheck, said } from './helpers/check-contract.ts';
 
 /** A real server of this machine. */

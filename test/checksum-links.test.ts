@@ -1,6 +1,6 @@
 import test from 'ava';
 import type pg from 'pg';
-import type { HashedColumn } from '../src/core/catalog.ts';
+import type { HashedColumn } from '../src/core/database/catalog.ts';
 import { rowHash } from '../src/databases/postgres/reading/checksum.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 import { Sources } from '../src/databases/postgres/reading/source.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { Finding } from '../src/core/check.ts';
+import type { Finding } from '../src/core/drivers/check.ts';
 import { failures, withPair, openCheck, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 

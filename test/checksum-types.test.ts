@@ -1,6 +1,6 @@
 import test from 'ava';
 import { failures, openCheck, pairOf, said, type Pair } from './helpers/check-contract.ts';
-import type { CheckContext } from '../src/core/check.ts';
+import type { CheckContext } from '../src/core/drivers/check.ts';
 import { quoteIdentifier, quoteLiteral, quotePath } from '../src/util/sql.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { MADE, VALUES } from './helpers/type-values.ts';

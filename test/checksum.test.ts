@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import type pg from 'pg';
-import type { Checksum, HashedColumn, Reader } from '../src/core/catalog.ts';
+import type { Checksum, HashedColumn, Reader } from '../src/core/database/catalog.ts';
 import { rowHash } from '../src/databases/postgres/reading/checksum.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';

@@ -1,7 +1,7 @@
 // What a role must be allowed to do, and a whole life on every major.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import type { Facts } from '../src/core/facts.ts';
+import type { Facts } from '../src/core/database/facts.ts';
 import { StepError } from '../src/core/errors.ts';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
 import { lookAtFacts } from '../src/steps/preflight/conditions.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { z } from 'zod';
-import type { Driver } from '../src/core/driver.ts';
+import type { Driver } from '../src/core/drivers/driver.ts';
 import { EXIT } from '../src/core/errors.ts';
 import { definition, embedded } from '../src/playbook/keys/definition.ts';
 import { loadPlaybook } from '../src/playbook/load.ts';

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Client } from 'pg';
-import type { Pace } from '../src/core/catalog.ts';
+import type { Pace } from '../src/core/database/catalog.ts';
 import { BusyError } from '../src/core/errors.ts';
 import { Load } from '../src/databases/postgres/reading/load.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';

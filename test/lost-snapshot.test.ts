@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { Checksum } from '../src/core/catalog.ts';
+import type { Checksum } from '../src/core/database/catalog.ts';
 import { MovedError } from '../src/core/errors.ts';
 import { addressOf } from '../src/databases/postgres/address.ts';
 import { Connection } from '../src/databases/postgres/connection.ts';

@@ -2,7 +2,7 @@ import test from 'ava';
 import { workplace } from './helpers/cli.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';
 import { openCheck } from './helpers/check-contract.ts';
-import type { CheckContext } from '../src/core/check.ts';
+import type { CheckContext } from '../src/core/drivers/check.ts';
 import { createReader, prepareReaderSession } from '../src/databases/postgres/reading/reader.ts';
 
 const TABLES = 5000;

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { RefusedError, StepError, UsageError, type CutoverError } from '../src/core/errors.ts';
-import type { MigrationTarget, Migrator } from '../src/core/migrator.ts';
+import type { MigrationTarget, Migrator } from '../src/core/drivers/migrator.ts';
 import { migrators } from '../src/migrators/registry.ts';
 import { control, folderWith, migratorContract, targetOn } from './helpers/migrator-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import type { Notice, NoticeState, Notifier } from '../src/core/notice.ts';
+import type { Notice, NoticeState, Notifier } from '../src/core/drivers/notice.ts';
 import { notices } from '../src/notices/registry.ts';
 import { Outbox } from '../src/run/notify/outbox.ts';
 import { watched } from '../src/run/notify/watch.ts';

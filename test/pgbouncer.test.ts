@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import ava, { type ExecutionContext } from 'ava';
-import type { Target } from '../src/core/target.ts';
+import type { Target } from '../src/core/drivers/target.ts';
 import { findEntry, pointed, pointingOf } from '../src/targets/pgbouncer/databases-line.ts';
 import { NEEDS_PGBOUNCER, pgbouncer } from './helpers/pgbouncer.ts';
 import { line, openTarget, pgbouncerTarget, type Subject } from './helpers/pgbouncer-target.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { z } from 'zod';
-import type { Registry } from '../src/core/driver.ts';
+import type { Registry } from '../src/core/drivers/driver.ts';
 import type { Registries } from '../src/playbook/keys/definition.ts';
 import { createEnvironment, readEnvironment } from '../src/playbook/values/environment.ts';
 import { PlaybookError } from '../src/core/text/mistakes.ts';

@@ -1,6 +1,6 @@
 import ava, { type ExecutionContext } from 'ava';
-import type { Finding } from '../src/core/check.ts';
-import type { Facts } from '../src/core/facts.ts';
+import type { Finding } from '../src/core/drivers/check.ts';
+import type { Facts } from '../src/core/database/facts.ts';
 import { Postgres } from '../src/databases/postgres/postgres.ts';
 import { lookAtFacts } from '../src/steps/preflight/conditions.ts';
 import type { PreflightInput } from '../src/steps/preflight/condition.ts';

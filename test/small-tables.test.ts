@@ -1,7 +1,7 @@
 import test from 'ava';
-import type { Finding } from '../src/core/check.ts';
+import type { Finding } from '../src/core/drivers/check.ts';
 import { inGroups } from '../src/checks/rows/small-tables.ts';
-import type { Column, Table } from '../src/core/catalog.ts';
+import type { Column, Table } from '../src/core/database/catalog.ts';
 import { displayPath } from '../src/util/sql.ts';
 import { openCheck, withPair, type Pair } from './helpers/check-contract.ts';
 import { testServer, type TestServer } from './helpers/postgres.ts';

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Target } from '../src/core/target.ts';
+import type { Target } from '../src/core/drivers/target.ts';
 import { FileJournalStore } from '../src/journal/file.ts';
 import { fold } from '../src/journal/fold.ts';
 import { createEnvironment } from '../src/playbook/values/environment.ts';

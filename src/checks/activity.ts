@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { share } from '../util/options.ts';
 import { formatCount, plural } from '../util/units.ts';
 import { checkOptions } from './shared/manner.ts';

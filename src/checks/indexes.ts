@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Index } from '../core/catalog.ts';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
+import type { Index } from '../core/database/catalog.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import type { Side } from '../core/side.ts';
 import { eachOf } from '../util/turns/lanes.ts';
 import { displayPath } from '../util/sql.ts';

@@ -1,5 +1,5 @@
-import type { Check, CheckOpenContext } from '../core/check.ts';
-import type { Registry } from '../core/driver.ts';
+import type { Check, CheckOpenContext } from '../core/drivers/check.ts';
+import type { Registry } from '../core/drivers/driver.ts';
 import { activity } from './activity.ts';
 import { checksums } from './checksums.ts';
 import { command } from './command.ts';

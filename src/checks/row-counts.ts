@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { eachOf } from '../util/turns/lanes.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Catalog, Path, SequenceState } from '../core/catalog.ts';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
+import type { Catalog, Path, SequenceState } from '../core/database/catalog.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import type { Side } from '../core/side.ts';
 import { displayPath } from '../util/sql.ts';
 import { formatCount, plural } from '../util/units.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Row } from '../core/catalog.ts';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
+import type { Row } from '../core/database/catalog.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { messageOf } from '../core/errors.ts';
 import { plural } from '../util/units.ts';
 import { checkOptions } from './shared/manner.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/check.ts';
-import type { Driver } from '../core/driver.ts';
-import type { StatementTimes } from '../core/live.ts';
+import type { Check, CheckContext, CheckOpenContext, Finding } from '../core/drivers/check.ts';
+import type { Driver } from '../core/drivers/driver.ts';
+import type { StatementTimes } from '../core/database/live.ts';
 import { duration } from '../util/options.ts';
 import { formatDuration, plural } from '../util/units.ts';
 import { checkOptions } from './shared/manner.ts';

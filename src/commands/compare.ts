@@ -1,5 +1,5 @@
 import { UsageError, type ExitCode } from '../core/errors.ts';
-import type { Check } from '../core/check.ts';
+import type { Check } from '../core/drivers/check.ts';
 import { compare, type Compared, type Comparing } from '../run/compare.ts';
 import { bareChecks, openBareCheck, type Surroundings } from '../run/open.ts';
 import { againstBackup } from './shared/against.ts';

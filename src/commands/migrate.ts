@@ -1,5 +1,5 @@
 import { EXIT, UsageError, type ExitCode } from '../core/errors.ts';
-import type { MigrationControl, MigrationStatus, MigrationTarget } from '../core/migrator.ts';
+import type { MigrationControl, MigrationStatus, MigrationTarget } from '../core/drivers/migrator.ts';
 import { addressOf } from '../databases/postgres/address.ts';
 import { Connection } from '../databases/postgres/connection.ts';
 import { sql } from '../migrators/sql.ts';

@@ -1,5 +1,5 @@
 import type { RunApproval } from '../core/approval.ts';
-import type { Resolve } from '../core/driver.ts';
+import type { Resolve } from '../core/drivers/driver.ts';
 import type { ExitCode } from '../core/errors.ts';
 import { RefusedError } from '../core/errors.ts';
 import type { Gate } from '../core/playbook.ts';

@@ -1,4 +1,4 @@
-import type { Finding } from './check.ts';
+import type { Finding } from './drivers/check.ts';
 
 /** What the process tells its caller; the table in docs/exit-codes.md is made of these. */
 export const EXIT = {

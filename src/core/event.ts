@@ -1,5 +1,5 @@
 import type { RunApproval } from './approval.ts';
-import type { Finding } from './check.ts';
+import type { Finding } from './drivers/check.ts';
 import type { Plan } from './plan.ts';
 import type { Side } from './side.ts';
 

@@ -1,9 +1,9 @@
-import type { Names } from './database.ts';
+import type { Names } from './database/database.ts';
 import type { Estimate } from '../util/units.ts';
-import type { DriverUse } from './driver.ts';
+import type { DriverUse } from './drivers/driver.ts';
 import type { ApprovalMode } from './approval.ts';
-import type { Finding } from './check.ts';
-import type { FollowPlan } from './live.ts';
+import type { Finding } from './drivers/check.ts';
+import type { FollowPlan } from './database/live.ts';
 import type {
   BlueSource,
   CloneOptions,

@@ -1,5 +1,5 @@
 import type { ApprovalMode } from './approval.ts';
-import type { DriverUse } from './driver.ts';
+import type { DriverUse } from './drivers/driver.ts';
 import type { StepKind } from './step-kind.ts';
 
 /** Where blue is: a server that is there, or one that the tool starts. */

@@ -1,13 +1,13 @@
-import type { Check, Finding } from './check.ts';
-import type { Database } from './database.ts';
-import type { Facts } from './facts.ts';
+import type { Check, Finding } from './drivers/check.ts';
+import type { Database } from './database/database.ts';
+import type { Facts } from './database/facts.ts';
 import type { EventBody } from './event.ts';
-import type { Migrator } from './migrator.ts';
+import type { Migrator } from './drivers/migrator.ts';
 import type { Plan, PlannedStep } from './plan.ts';
 import type { Bake, Gate } from './playbook.ts';
 import type { StepKind } from './step-kind.ts';
 import type { Side } from './side.ts';
-import type { Target } from './target.ts';
+import type { Target } from './drivers/target.ts';
 
 /** What a step works with: interfaces of the core, never a driver. */
 export interface StepContext {

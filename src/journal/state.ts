@@ -1,5 +1,5 @@
 import type { RunApproval } from '../core/approval.ts';
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import type { ErrorRecord, Event, HeldFor, RunOutcome } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Side } from '../core/side.ts';

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { StepError } from '../core/errors.ts';
-import type { MigrationTarget, Migrator, MigratorContext } from '../core/migrator.ts';
+import type { MigrationTarget, Migrator, MigratorContext } from '../core/drivers/migrator.ts';
 import { failureOf, run, shellLine, type ExecResult } from '../util/exec.ts';
 import { duration, path, text } from '../util/options.ts';
 import { addSecretsOfUrl, redact } from '../util/redact.ts';

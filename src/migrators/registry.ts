@@ -1,5 +1,5 @@
-import type { Registry } from '../core/driver.ts';
-import type { Migrator, MigratorContext } from '../core/migrator.ts';
+import type { Registry } from '../core/drivers/driver.ts';
+import type { Migrator, MigratorContext } from '../core/drivers/migrator.ts';
 import { command } from './command.ts';
 import { sql } from './sql.ts';
 

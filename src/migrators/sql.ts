@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
-import type { Migrator, MigratorContext } from '../core/migrator.ts';
+import type { Driver } from '../core/drivers/driver.ts';
+import type { Migrator, MigratorContext } from '../core/drivers/migrator.ts';
 import { duration, path } from '../util/options.ts';
 import { sqlMigrator } from './sql/migrator.ts';
 import { versionTable } from './sql/version-table.ts';

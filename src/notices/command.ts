@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
-import type { Notice, Notifier, NotifierContext } from '../core/notice.ts';
+import type { Driver } from '../core/drivers/driver.ts';
+import type { Notice, Notifier, NotifierContext } from '../core/drivers/notice.ts';
 import { failureOf, run as execute, shellLine } from '../util/exec.ts';
 import { harmless } from '../util/harmless.ts';
 import { redact } from '../util/redact.ts';

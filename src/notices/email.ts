@@ -1,7 +1,12 @@
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { messageOf } from '../core/errors.ts';
-import { UndeliverableError, type Notice, type Notifier, type NotifierContext } from '../core/notice.ts';
+import {
+  UndeliverableError,
+  type Notice,
+  type Notifier,
+  type NotifierContext,
+} from '../core/drivers/notice.ts';
 import { noticeOptions } from './shared/manner.ts';
 
 const mailbox = () =>

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
-import type { Notice, Notifier, NotifierContext } from '../core/notice.ts';
+import type { Driver } from '../core/drivers/driver.ts';
+import type { Notice, Notifier, NotifierContext } from '../core/drivers/notice.ts';
 import { address, ask, placeOf } from './shared/http.ts';
 import { noticeOptions } from './shared/manner.ts';
 

@@ -1,5 +1,5 @@
-import type { Registry } from '../core/driver.ts';
-import type { Notifier, NotifierContext } from '../core/notice.ts';
+import type { Registry } from '../core/drivers/driver.ts';
+import type { Notifier, NotifierContext } from '../core/drivers/notice.ts';
 import { command } from './command.ts';
 import { email } from './email.ts';
 import { ping } from './ping.ts';

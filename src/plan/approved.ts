@@ -1,6 +1,6 @@
 import { basename, dirname, relative } from 'node:path';
 import type { Approved } from '../core/approval.ts';
-import type { MigrationFile } from '../core/migrator.ts';
+import type { MigrationFile } from '../core/drivers/migrator.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { redact } from '../util/redact.ts';

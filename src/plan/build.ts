@@ -1,5 +1,5 @@
-import type { Names } from '../core/database.ts';
-import type { DriverUse } from '../core/driver.ts';
+import type { Names } from '../core/database/database.ts';
+import type { DriverUse } from '../core/drivers/driver.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { fingerprintOf } from './fingerprint.ts';

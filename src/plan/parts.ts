@@ -1,9 +1,9 @@
-import type { Names } from '../core/database.ts';
-import type { PlannedClone } from '../core/clone.ts';
-import type { Facts } from '../core/facts.ts';
-import type { DriverUse } from '../core/driver.ts';
-import type { Finding } from '../core/check.ts';
-import type { MigrationFile } from '../core/migrator.ts';
+import type { Names } from '../core/database/database.ts';
+import type { PlannedClone } from '../core/database/clone.ts';
+import type { Facts } from '../core/database/facts.ts';
+import type { DriverUse } from '../core/drivers/driver.ts';
+import type { Finding } from '../core/drivers/check.ts';
+import type { MigrationFile } from '../core/drivers/migrator.ts';
 import type { LivePlan } from '../core/plan.ts';
 
 /** What drivers say of themselves, gathered before the plan is built. */

@@ -1,4 +1,4 @@
-import type { ClonePlan } from '../core/clone.ts';
+import type { ClonePlan } from '../core/database/clone.ts';
 import type { Plan, PlannedStep } from '../core/plan.ts';
 import { formatBytes, plural, type Estimate } from '../util/units.ts';
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { DriverUse } from '../core/driver.ts';
+import type { DriverUse } from '../core/drivers/driver.ts';
 import type { Bake } from '../core/playbook.ts';
 import type { bake } from './keys/conduct.ts';
 import { readUse, type DriverList } from './drivers.ts';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Driver, DriverUse, Registry } from '../core/driver.ts';
+import type { Driver, DriverUse, Registry } from '../core/drivers/driver.ts';
 import { addSecret } from '../util/redact.ts';
 import { PASSWORD } from './blue.ts';
 import { rawValue } from '../core/text/plain.ts';

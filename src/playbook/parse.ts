@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import type { DriverUse } from '../core/driver.ts';
+import type { DriverUse } from '../core/drivers/driver.ts';
 import type { Hook, Playbook } from '../core/playbook.ts';
 import { readBake, readBakeChecks } from './bake.ts';
 import { readBlue, type ReadFixture } from './blue.ts';

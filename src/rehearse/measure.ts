@@ -1,4 +1,4 @@
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import { predict, type Measured } from '../plan/predict.ts';
 import { measuredOf } from '../run/measured.ts';
 import { formatDuration } from '../util/units.ts';

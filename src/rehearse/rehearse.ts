@@ -1,4 +1,4 @@
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Fixture } from '../databases/postgres/fixture/describe.ts';
 import type { RunState } from '../journal/fold.ts';

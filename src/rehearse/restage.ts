@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { UsageError } from '../core/errors.ts';
-import type { DriverUse } from '../core/driver.ts';
+import type { DriverUse } from '../core/drivers/driver.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { formatDuration } from '../util/units.ts';
 import { maskReferences, unmaskReferences } from '../core/text/references.ts';

@@ -1,4 +1,4 @@
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import type { Event } from '../core/event.ts';
 import type { Side } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';

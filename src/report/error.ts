@@ -2,7 +2,7 @@ import { CutoverError, isServerError, serverMessage } from '../core/errors.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
 import { findingsText } from './findings.ts';
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 
 /**
  * An error for a person: what happened, where, in which state things are now, and what to type next: `next`, or what the

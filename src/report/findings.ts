@@ -1,4 +1,4 @@
-import type { Finding, Severity } from '../core/check.ts';
+import type { Finding, Severity } from '../core/drivers/check.ts';
 import type { Style } from '../util/style.ts';
 
 const SIGNS: Record<Severity, string> = { ok: '✔', note: '·', warning: '!', failure: '✖', unknown: '?' };

@@ -1,4 +1,4 @@
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 
 /** Control characters cannot be in XML at all. */
 // oxlint-disable-next-line no-control-regex

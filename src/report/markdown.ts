@@ -1,5 +1,5 @@
 import type { Event } from '../core/event.ts';
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import type { RunState } from '../journal/fold.ts';
 import type { Rehearsal } from '../rehearse/rehearse.ts';
 import { redact } from '../util/redact.ts';

@@ -1,4 +1,4 @@
-import type { Lag } from '../core/live.ts';
+import type { Lag } from '../core/database/live.ts';
 import type { Meter } from '../run/meter.ts';
 import type { Style } from '../util/style.ts';
 import { formatBytes } from '../util/units.ts';

@@ -1,4 +1,4 @@
-import type { Lag } from '../core/live.ts';
+import type { Lag } from '../core/database/live.ts';
 import { UNSETTLED, type RunPhase, type RunState } from '../journal/fold.ts';
 
 /** What metrics are made of. */

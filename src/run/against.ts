@@ -1,5 +1,5 @@
-import type { Catalog } from '../core/catalog.ts';
-import type { Finding } from '../core/check.ts';
+import type { Catalog } from '../core/database/catalog.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import { RefusedError, UsageError } from '../core/errors.ts';
 import type { Expectations, Playbook } from '../core/playbook.ts';
 import type { Plan } from '../core/plan.ts';

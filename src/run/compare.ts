@@ -1,5 +1,5 @@
-import type { Catalog, Path } from '../core/catalog.ts';
-import type { Check, CheckContext, Finding } from '../core/check.ts';
+import type { Catalog, Path } from '../core/database/catalog.ts';
+import type { Check, CheckContext, Finding } from '../core/drivers/check.ts';
 import { MovedError, RefusedError, UsageError } from '../core/errors.ts';
 import type { Expectations, Limits } from '../core/playbook.ts';
 import type { Side } from '../core/side.ts';

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts';
-import type { Database } from '../core/database.ts';
-import type { Lag, Way, WayBack } from '../core/live.ts';
+import type { Database } from '../core/database/database.ts';
+import type { Lag, Way, WayBack } from '../core/database/live.ts';
 import { other } from '../core/side.ts';
 import type { RunState } from '../journal/fold.ts';
 import { openStored, type Surroundings } from './open.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Finding } from '../core/check.ts';
-import type { Facts } from '../core/facts.ts';
+import type { Finding } from '../core/drivers/check.ts';
+import type { Facts } from '../core/database/facts.ts';
 import type { LivePlan, Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { buildPlan, namesOf, renameOf } from '../plan/build.ts';

@@ -1,5 +1,5 @@
 import { messageOf } from '../core/errors.ts';
-import type { Names } from '../core/database.ts';
+import type { Names } from '../core/database/database.ts';
 import type { Drivers } from './open.ts';
 
 /** In which state blue, green and the targets are now, by asking them. Never throws: not knowing is an answer. */

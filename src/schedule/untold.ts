@@ -1,4 +1,4 @@
-import type { Notice } from '../core/notice.ts';
+import type { Notice } from '../core/drivers/notice.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { formatCount } from '../util/units.ts';
 import type { Opening } from './calendar.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Catalog } from '../core/catalog.ts';
-import type { CheckContext, Finding } from '../core/check.ts';
+import type { Catalog } from '../core/database/catalog.ts';
+import type { CheckContext, Finding } from '../core/drivers/check.ts';
 import { AbortedError, BakeError, InterruptedError, messageOf, TimeOverError } from '../core/errors.ts';
 import type { BakeInput, Step, StepContext, StepResult } from '../core/step.ts';
 import { formatDuration, plural } from '../util/units.ts';

@@ -1,4 +1,4 @@
-import type { ClonePlan } from '../core/clone.ts';
+import type { ClonePlan } from '../core/database/clone.ts';
 import type { Step } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';
 import { byTemplate } from './shared/by-template.ts';

@@ -1,5 +1,5 @@
 import { StepError } from '../core/errors.ts';
-import type { MigrationFile } from '../core/migrator.ts';
+import type { MigrationFile } from '../core/drivers/migrator.ts';
 import type { Step } from '../core/step.ts';
 import { plural } from '../util/units.ts';
 

@@ -1,4 +1,4 @@
-import type { Finding } from '../core/check.ts';
+import type { Finding } from '../core/drivers/check.ts';
 import { messageOf, RefusedError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatCount, plural } from '../util/units.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StepError } from '../core/errors.ts';
-import type { Lag, Way } from '../core/live.ts';
+import type { Lag, Way } from '../core/database/live.ts';
 import { commandTo } from '../core/side.ts';
 import type { Step, StepContext } from '../core/step.ts';
 import { formatBytes, formatDuration } from '../util/units.ts';

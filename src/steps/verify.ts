@@ -1,5 +1,5 @@
-import type { CheckContext, Finding } from '../core/check.ts';
-import type { Baseline } from '../core/database.ts';
+import type { CheckContext, Finding } from '../core/drivers/check.ts';
+import type { Baseline } from '../core/database/database.ts';
 import { DifferencesError } from '../core/errors.ts';
 import type { Step, StepContext, StepResult } from '../core/step.ts';
 import { formatDuration, plural } from '../util/units.ts';

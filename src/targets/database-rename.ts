@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { StepError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
-import type { Target, TargetContext } from '../core/target.ts';
+import type { Target, TargetContext } from '../core/drivers/target.ts';
 
 const options = z
   .strictObject({

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Driver } from '../core/driver.ts';
+import type { Driver } from '../core/drivers/driver.ts';
 import { AwayError, codeOf, StepError } from '../core/errors.ts';
 import type { Side } from '../core/side.ts';
-import type { Target, TargetContext } from '../core/target.ts';
+import type { Target, TargetContext } from '../core/drivers/target.ts';
 import { addSecretsOfUrl } from '../util/redact.ts';
 import { Console } from './pgbouncer/console.ts';
 import { assertFit } from './pgbouncer/fit.ts';

@@ -1,5 +1,5 @@
-import type { Registry } from '../core/driver.ts';
-import type { Target, TargetContext } from '../core/target.ts';
+import type { Registry } from '../core/drivers/driver.ts';
+import type { Target, TargetContext } from '../core/drivers/target.ts';
 import { databaseRename } from './database-rename.ts';
 import { envFile } from './env-file.ts';
 import { pgbouncer } from './pgbouncer.ts';

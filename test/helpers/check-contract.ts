@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import type { ExecutionContext, TestFn } from 'ava';
 import type pg from 'pg';
 import { checks } from '../../src/checks/registry.ts';
-import type { Check, CheckContext, Finding } from '../../src/core/check.ts';
+import type { Check, CheckContext, Finding } from '../../src/core/drivers/check.ts';
 import type { Expectations } from '../../src/core/playbook.ts';
 import { createReader, prepareReaderSession } from '../../src/databases/postgres/reading/reader.ts';
 import type { TestServer } from './postgres.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import ava, { type ExecutionContext } from 'ava';
 import { Client } from 'pg';
-import type { ClonePlan } from '../../src/core/clone.ts';
+import type { ClonePlan } from '../../src/core/database/clone.ts';
 import type { LongTransactions } from '../../src/core/playbook.ts';
 import type { WorkControl } from '../../src/core/work.ts';
 import { Postgres } from '../../src/databases/postgres/postgres.ts';

@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import type { ExecutionContext, TestFn } from 'ava';
 import { Client } from 'pg';
 import { StepError } from '../../src/core/errors.ts';
-import type { MigrationControl, MigrationTarget, Migrator, SqlSession } from '../../src/core/migrator.ts';
+import type {
+  MigrationControl,
+  MigrationTarget,
+  Migrator,
+  SqlSession,
+} from '../../src/core/drivers/migrator.ts';
 import type { TestServer } from './postgres.ts';
 
 /** A folder with these files; removed when the test ends. */

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import type { Client } from 'pg';
-import type { Target } from '../../src/core/target.ts';
+import type { Target } from '../../src/core/drivers/target.ts';
 import { pgbouncer as driver } from '../../src/targets/pgbouncer.ts';
 import { pgbouncer, type Pooler } from './pgbouncer.ts';
 import type { TestServer } from './postgres.ts';

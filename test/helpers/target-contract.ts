@@ -1,6 +1,6 @@
 import type { ExecutionContext, SerialFn } from 'ava';
 import { StepError } from '../../src/core/errors.ts';
-import type { Target } from '../../src/core/target.ts';
+import type { Target } from '../../src/core/drivers/target.ts';
 
 /** One target on the real thing, pointing at blue. */
 export interface TargetCase {

@@ -1,5 +1,5 @@
-import type { Checksum, Path, TableToHash } from '../../core/catalog.ts';
-import type { CheckContext } from '../../core/check.ts';
+import type { Checksum, Path, TableToHash } from '../../core/database/catalog.ts';
+import type { CheckContext } from '../../core/drivers/check.ts';
 import type { Side } from '../../core/side.ts';
 import { locate, type Located } from './locate.ts';
 import { columnsOfKey, type ColumnPair, type TablePair } from '../shared/match.ts';

@@ -1,5 +1,5 @@
-import type { Buckets, Checksum, HashedColumn, HashedRow, Path } from '../../core/catalog.ts';
-import type { CheckContext } from '../../core/check.ts';
+import type { Buckets, Checksum, HashedColumn, HashedRow, Path } from '../../core/database/catalog.ts';
+import type { CheckContext } from '../../core/drivers/check.ts';
 import type { Side } from '../../core/side.ts';
 import { columnsOfKey, type ColumnPair, type TablePair } from '../shared/match.ts';
 import { readBoth } from '../shared/run.ts';

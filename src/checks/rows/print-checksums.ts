@@ -1,5 +1,5 @@
-import type { Path } from '../../core/catalog.ts';
-import type { Finding } from '../../core/check.ts';
+import type { Path } from '../../core/database/catalog.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { displayPath } from '../../util/sql.ts';
 import { plural } from '../../util/units.ts';
 import type { Comparison, Difference } from './compare-table.ts';

@@ -1,4 +1,4 @@
-import type { Finding } from '../../core/check.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { displayPath } from '../../util/sql.ts';
 import { plural } from '../../util/units.ts';
 import type { Located, RowDifference } from './locate.ts';

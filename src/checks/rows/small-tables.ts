@@ -1,4 +1,4 @@
-import type { CheckContext } from '../../core/check.ts';
+import type { CheckContext } from '../../core/drivers/check.ts';
 import type { TablePair } from '../shared/match.ts';
 import { readBoth, UnreadError } from '../shared/run.ts';
 import type { Reading, Sums } from './compare-table.ts';

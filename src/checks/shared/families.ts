@@ -1,4 +1,4 @@
-import type { CatalogObject, Path } from '../../core/catalog.ts';
+import type { CatalogObject, Path } from '../../core/database/catalog.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';
 import { keyOf } from './names.ts';
 

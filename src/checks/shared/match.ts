@@ -1,4 +1,4 @@
-import type { Catalog, Column, HashedColumn, Path, Table } from '../../core/catalog.ts';
+import type { Catalog, Column, HashedColumn, Path, Table } from '../../core/database/catalog.ts';
 import type { Expectations } from '../../core/playbook.ts';
 import { meantBy } from '../../util/sql.ts';
 import { keyOf, readName } from './names.ts';

@@ -1,5 +1,5 @@
 import leven from 'leven';
-import type { Path } from '../../core/catalog.ts';
+import type { Path } from '../../core/database/catalog.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';
 
 export const keyOf = (path: Path): string => path.join('\0');

@@ -1,4 +1,4 @@
-import type { Path } from '../../core/catalog.ts';
+import type { Path } from '../../core/database/catalog.ts';
 
 /** What of a plan tells whether it became another one. */
 export interface PlanFacts {

@@ -1,4 +1,4 @@
-import type { CatalogObject } from '../../core/catalog.ts';
+import type { CatalogObject } from '../../core/database/catalog.ts';
 import { plural } from '../../util/units.ts';
 import { displayName } from './families.ts';
 import { keyOf } from './names.ts';

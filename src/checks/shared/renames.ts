@@ -1,4 +1,4 @@
-import type { Path } from '../../core/catalog.ts';
+import type { Path } from '../../core/database/catalog.ts';
 import type { Expectations } from '../../core/playbook.ts';
 import { parsePath } from '../../util/sql.ts';
 import { keyOf } from './names.ts';

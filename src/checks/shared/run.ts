@@ -1,5 +1,5 @@
-import type { CheckContext, Finding } from '../../core/check.ts';
-import type { Path, Table } from '../../core/catalog.ts';
+import type { CheckContext, Finding } from '../../core/drivers/check.ts';
+import type { Path, Table } from '../../core/database/catalog.ts';
 import { BusyError, isServerError, serverMessage, type ServerError } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';

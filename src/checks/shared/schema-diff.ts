@@ -1,4 +1,4 @@
-import type { Catalog, CatalogObject, Path } from '../../core/catalog.ts';
+import type { Catalog, CatalogObject, Path } from '../../core/database/catalog.ts';
 import type { Expectations } from '../../core/playbook.ts';
 import { displayPath, parsePath } from '../../util/sql.ts';
 import { displayName, family, namesOf, type Family } from './families.ts';

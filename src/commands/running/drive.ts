@@ -1,6 +1,6 @@
 import { AbortedError } from '../../core/errors.ts';
-import type { Names } from '../../core/database.ts';
-import type { Resolve } from '../../core/driver.ts';
+import type { Names } from '../../core/database/database.ts';
+import type { Resolve } from '../../core/drivers/driver.ts';
 import { fold, type RunState } from '../../journal/fold.ts';
 import type { Journal, JournalStore } from '../../journal/journal.ts';
 import { errorText } from '../../report/error.ts';

@@ -1,4 +1,4 @@
-import type { DriverUse } from '../../core/driver.ts';
+import type { DriverUse } from '../../core/drivers/driver.ts';
 import { CutoverError, EXIT, messageOf } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import { openNotifiers, type Surroundings } from '../../run/open.ts';

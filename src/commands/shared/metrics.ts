@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { messageOf, RefusedError, UsageError } from '../../core/errors.ts';
-import type { Lag } from '../../core/live.ts';
+import type { Lag } from '../../core/database/live.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { metricsText } from '../../report/metrics.ts';
 import { readLag } from '../../run/meter.ts';

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { EXIT, messageOf, UsageError, type ExitCode } from '../../core/errors.ts';
-import type { Finding } from '../../core/check.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { findingsText } from '../../report/findings.ts';
 import { junitText } from '../../report/junit.ts';
 import { isProved, type Compared } from '../../run/compare.ts';

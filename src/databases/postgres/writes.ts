@@ -1,5 +1,5 @@
-import type { Baseline, WriteReport } from '../../core/database.ts';
-import type { Reader } from '../../core/catalog.ts';
+import type { Baseline, WriteReport } from '../../core/database/database.ts';
+import type { Reader } from '../../core/database/catalog.ts';
 import { displayPath, quotePath } from '../../util/sql.ts';
 import { catalogFingerprint } from './catalog/catalog.ts';
 import type { Connection } from './connection.ts';

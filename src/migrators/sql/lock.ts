@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StepError } from '../../core/errors.ts';
-import type { SqlSession } from '../../core/migrator.ts';
+import type { SqlSession } from '../../core/drivers/migrator.ts';
 import { formatDuration } from '../../util/units.ts';
 import type { Worker } from './session.ts';
 import type { VersionTable } from './version-table.ts';

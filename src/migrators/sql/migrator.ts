@@ -5,7 +5,7 @@ import type {
   MigrationTarget,
   Migrator,
   RevertGoal,
-} from '../../core/migrator.ts';
+} from '../../core/drivers/migrator.ts';
 import { formatCount, plural } from '../../util/units.ts';
 import { runJob, type Job } from './apply.ts';
 import { readFolder, type Migration, type SqlFile } from './files.ts';

@@ -1,4 +1,4 @@
-import type { MigrationTarget, SqlSession } from '../../core/migrator.ts';
+import type { MigrationTarget, SqlSession } from '../../core/drivers/migrator.ts';
 
 /** The session that migrations run in, and what it takes to begin each file in the same state. */
 export interface Worker {

@@ -1,4 +1,4 @@
-import type { MigrationStatus } from '../../core/migrator.ts';
+import type { MigrationStatus } from '../../core/drivers/migrator.ts';
 import type { Migration } from './files.ts';
 import type { Mistake } from './mistakes.ts';
 import { settle, type VersionRow, type VersionTable } from './version-table.ts';

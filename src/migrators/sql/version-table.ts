@@ -1,5 +1,5 @@
 import { StepError } from '../../core/errors.ts';
-import type { SqlSession } from '../../core/migrator.ts';
+import type { SqlSession } from '../../core/drivers/migrator.ts';
 import { displayPath, parsePath, quoteLiteral, quotePath } from '../../util/sql.ts';
 import { messageWithCode, sqlStateOf } from './errors.ts';
 

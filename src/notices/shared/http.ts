@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
-import { UndeliverableError } from '../../core/notice.ts';
+import { UndeliverableError } from '../../core/drivers/notice.ts';
 import { addSecretsOfUrl } from '../../util/redact.ts';
 
 const WRONG = 'must be an address: https://…';

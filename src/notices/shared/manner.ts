@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { NOTICE_STATES, type NoticeState } from '../../core/notice.ts';
+import { NOTICE_STATES, type NoticeState } from '../../core/drivers/notice.ts';
 import { duration } from '../../util/options.ts';
 
 const LONGEST_MS = 5 * 60_000;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Registry } from '../../core/driver.ts';
+import type { Registry } from '../../core/drivers/driver.ts';
 import { duration, path } from '../../util/options.ts';
 import { parsePath } from '../../util/sql.ts';
 import { approval, bake, conduct, limit, onFailure } from './conduct.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Registry } from '../../core/driver.ts';
+import type { Registry } from '../../core/drivers/driver.ts';
 import { definition, embedded, type Registries } from './definition.ts';
 import { strictly } from '../validate.ts';
 

@@ -1,6 +1,6 @@
 import { parseEnv } from 'node:util';
 import { UsageError } from '../../core/errors.ts';
-import type { Resolve } from '../../core/driver.ts';
+import type { Resolve } from '../../core/drivers/driver.ts';
 import { interpolate, registerSecrets, type Variables } from './interpolate.ts';
 import { ENV_FILE } from '../../core/text/kinds.ts';
 import { readLimited } from '../../core/text/read.ts';

@@ -1,6 +1,6 @@
 import { chmod, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Finding } from '../../core/check.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { isServerError, RefusedError, serverMessage, StepError } from '../../core/errors.ts';
 import { addressOf } from '../../databases/postgres/address.ts';
 import { Connection } from '../../databases/postgres/connection.ts';

@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import type { Finding } from '../../core/check.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { FROM_SCHEMA, type Fixture } from '../../databases/postgres/fixture/describe.ts';
 import { endClient } from '../../util/pg-client.ts';
 import { Application } from './derived/application.ts';

@@ -1,4 +1,4 @@
-import type { Finding } from '../../core/check.ts';
+import type { Finding } from '../../core/drivers/check.ts';
 import { formatDuration } from '../../util/units.ts';
 import type { Told } from '../tool.ts';
 import type { Struck } from './struck.ts';

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { stringify } from 'yaml';
-import type { SequenceState } from '../../core/catalog.ts';
+import type { SequenceState } from '../../core/database/catalog.ts';
 import { FIXTURE_FILE } from '../../databases/postgres/fixture/describe.ts';
 import { quoteLiteral, quotePath } from '../../util/sql.ts';
 import { nameOf, storedColumns, type SourceTable } from './model.ts';

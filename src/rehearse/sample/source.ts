@@ -4,7 +4,7 @@ import { addressOf, type Address } from '../../databases/postgres/address.ts';
 import { Connection } from '../../databases/postgres/connection.ts';
 import { copyOut } from '../../databases/postgres/fixture/copy.ts';
 import { createReader, prepareReaderSession } from '../../databases/postgres/reading/reader.ts';
-import type { SequenceState } from '../../core/catalog.ts';
+import type { SequenceState } from '../../core/database/catalog.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import type { Masks } from './mask/choose.ts';
 import { KEY_SETTING, masked } from './mask/shapes.ts';

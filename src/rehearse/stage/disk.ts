@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Undo } from '../../core/stand-in.ts';
+import type { Undo } from '../../core/drivers/stand-in.ts';
 import { StepError } from '../../core/errors.ts';
 import { serverAccount } from '../../databases/postgres/embedded/binaries.ts';
 import { start } from '../../util/exec.ts';

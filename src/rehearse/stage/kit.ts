@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StandInKit, StandInPooler, Undo } from '../../core/stand-in.ts';
+import type { StandInKit, StandInPooler, Undo } from '../../core/drivers/stand-in.ts';
 import type { Side } from '../../core/side.ts';
 import { addSecret } from '../../util/redact.ts';
 import { CHILD_VARIABLE } from '../../util/stray.ts';

@@ -1,7 +1,7 @@
 import { linkSync, renameSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isServerError } from '../../core/errors.ts';
-import type { Undo } from '../../core/stand-in.ts';
+import type { Undo } from '../../core/drivers/stand-in.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import type { Stage } from './stage.ts';
 

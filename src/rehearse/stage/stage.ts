@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../core/errors.ts';
-import type { Names } from '../../core/database.ts';
+import type { Names } from '../../core/database/database.ts';
 import type { Side } from '../../core/side.ts';
 import type { Fixture } from '../../databases/postgres/fixture/describe.ts';
 import { loadFixture } from '../../databases/postgres/fixture/load.ts';

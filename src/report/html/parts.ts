@@ -1,4 +1,4 @@
-import type { Finding, Severity } from '../../core/check.ts';
+import type { Finding, Severity } from '../../core/drivers/check.ts';
 import type { Plan } from '../../core/plan.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { formatDuration } from '../../util/units.ts';

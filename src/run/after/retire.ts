@@ -1,4 +1,4 @@
-import type { SideState } from '../../core/database.ts';
+import type { SideState } from '../../core/database/database.ts';
 import { RefusedError } from '../../core/errors.ts';
 import { other } from '../../core/side.ts';
 import { recordOf } from '../engine/error-record.ts';

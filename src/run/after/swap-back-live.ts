@@ -1,6 +1,6 @@
 import { other, type Side } from '../../core/side.ts';
 import { NotPutBack, RefusedError, StuckError, type ExitCode } from '../../core/errors.ts';
-import type { Way, WayBack } from '../../core/live.ts';
+import type { Way, WayBack } from '../../core/database/live.ts';
 import type { StepContext } from '../../core/step.ts';
 import { fails, makeRoom } from '../../steps/sync.ts';
 import { releaseClients } from '../../steps/shared/clients.ts';

@@ -1,4 +1,4 @@
-import type { Baseline, WriteReport } from '../../core/database.ts';
+import type { Baseline, WriteReport } from '../../core/database/database.ts';
 import { RefusedError, StepError, StuckError, type ExitCode } from '../../core/errors.ts';
 import type { Side } from '../../core/side.ts';
 import type { PlannedStep } from '../../core/plan.ts';

@@ -1,5 +1,5 @@
 import type { Event } from '../../core/event.ts';
-import type { Notice, NoticeState } from '../../core/notice.ts';
+import type { Notice, NoticeState } from '../../core/drivers/notice.ts';
 import type { GateLimit } from '../../core/step.ts';
 import type { RunState } from '../../journal/fold.ts';
 import { formatDuration } from '../../util/units.ts';

@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../core/errors.ts';
-import { UndeliverableError, type Notice, type NoticeState, type Notifier } from '../../core/notice.ts';
+import {
+  UndeliverableError,
+  type Notice,
+  type NoticeState,
+  type Notifier,
+} from '../../core/drivers/notice.ts';
 import { redact } from '../../util/redact.ts';
 import { formatDuration } from '../../util/units.ts';
 

@@ -1,5 +1,5 @@
 import { other } from '../../core/side.ts';
-import type { Way } from '../../core/live.ts';
+import type { Way } from '../../core/database/live.ts';
 import type { PlannedStep } from '../../core/plan.ts';
 import type { StepContext } from '../../core/step.ts';
 import { letClientsOn, releaseClients } from '../../steps/shared/clients.ts';

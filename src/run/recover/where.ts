@@ -1,4 +1,4 @@
-import type { SideState } from '../../core/database.ts';
+import type { SideState } from '../../core/database/database.ts';
 import { RefusedError } from '../../core/errors.ts';
 import type { LivePlan, PlannedStep } from '../../core/plan.ts';
 import type { StepKind } from '../../core/step-kind.ts';

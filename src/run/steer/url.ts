@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Resolve } from '../../core/driver.ts';
+import type { Resolve } from '../../core/drivers/driver.ts';
 import { messageOf } from '../../core/errors.ts';
 import { redact } from '../../util/redact.ts';
 import { formatDuration } from '../../util/units.ts';

@@ -1,5 +1,5 @@
 import { StepError } from '../../core/errors.ts';
-import type { ClonePlan } from '../../core/clone.ts';
+import type { ClonePlan } from '../../core/database/clone.ts';
 import type { StepContext } from '../../core/step.ts';
 import { formatDuration } from '../../util/units.ts';
 import { byTemplate } from '../shared/by-template.ts';

@@ -1,5 +1,5 @@
 import { AwayError } from '../../core/errors.ts';
-import type { Way } from '../../core/live.ts';
+import type { Way } from '../../core/database/live.ts';
 import type { StepContext } from '../../core/step.ts';
 import { flipTogether } from '../shared/swap.ts';
 

@@ -1,4 +1,4 @@
-import type { Way } from '../../core/live.ts';
+import type { Way } from '../../core/database/live.ts';
 import type { StepContext } from '../../core/step.ts';
 import { catchUp, StandsStill } from '../sync.ts';
 import { controlOf } from '../shared/control.ts';

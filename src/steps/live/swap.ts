@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StepError, StuckError } from '../../core/errors.ts';
-import type { Passage, Way } from '../../core/live.ts';
+import type { Passage, Way } from '../../core/database/live.ts';
 import { other, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';
 import { catchUp } from '../sync.ts';

@@ -1,5 +1,5 @@
-import type { Finding, Severity } from '../../core/check.ts';
-import type { Facts } from '../../core/facts.ts';
+import type { Finding, Severity } from '../../core/drivers/check.ts';
+import type { Facts } from '../../core/database/facts.ts';
 import type { Plan } from '../../core/plan.ts';
 
 /** What the conditions know of the plan. */

@@ -1,5 +1,5 @@
-import type { Finding } from '../../core/check.ts';
-import type { Facts } from '../../core/facts.ts';
+import type { Finding } from '../../core/drivers/check.ts';
+import type { Facts } from '../../core/database/facts.ts';
 import type { Plan } from '../../core/plan.ts';
 import { finding, type PreflightInput } from './condition.ts';
 import { live } from './live.ts';

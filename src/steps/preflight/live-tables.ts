@@ -1,5 +1,5 @@
-import type { Finding } from '../../core/check.ts';
-import type { LiveFacts } from '../../core/live-facts.ts';
+import type { Finding } from '../../core/drivers/check.ts';
+import type { LiveFacts } from '../../core/database/live-facts.ts';
 import type { LivePlan } from '../../core/plan.ts';
 import { plural } from '../../util/units.ts';
 import { finding } from './condition.ts';

@@ -1,6 +1,6 @@
-import type { Finding } from '../../core/check.ts';
-import type { Facts } from '../../core/facts.ts';
-import type { LiveFacts, ServerFacts } from '../../core/live-facts.ts';
+import type { Finding } from '../../core/drivers/check.ts';
+import type { Facts } from '../../core/database/facts.ts';
+import type { LiveFacts, ServerFacts } from '../../core/database/live-facts.ts';
 import type { LivePlan, Plan } from '../../core/plan.ts';
 import { formatDuration, plural } from '../../util/units.ts';
 import { tables } from './live-tables.ts';

@@ -1,5 +1,5 @@
-import type { Finding } from '../../core/check.ts';
-import type { Facts } from '../../core/facts.ts';
+import type { Finding } from '../../core/drivers/check.ts';
+import type { Facts } from '../../core/database/facts.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import { finding, type Condition } from './condition.ts';
 

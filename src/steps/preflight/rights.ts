@@ -1,4 +1,4 @@
-import type { Facts } from '../../core/facts.ts';
+import type { Facts } from '../../core/database/facts.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import { finding, type Condition } from './condition.ts';
 

@@ -1,5 +1,5 @@
-import type { Finding } from '../../core/check.ts';
-import type { Facts } from '../../core/facts.ts';
+import type { Finding } from '../../core/drivers/check.ts';
+import type { Facts } from '../../core/database/facts.ts';
 import { formatBytes, formatDuration, plural } from '../../util/units.ts';
 import { finding, type Condition } from './condition.ts';
 

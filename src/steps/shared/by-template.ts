@@ -1,4 +1,4 @@
-import type { ClonePlan } from '../../core/clone.ts';
+import type { ClonePlan } from '../../core/database/clone.ts';
 import type { StepContext } from '../../core/step.ts';
 import type { WorkControl } from '../../core/work.ts';
 

@@ -1,5 +1,5 @@
-import type { Catalog, Path } from '../../core/catalog.ts';
-import type { Check, CheckContext, Finding } from '../../core/check.ts';
+import type { Catalog, Path } from '../../core/database/catalog.ts';
+import type { Check, CheckContext, Finding } from '../../core/drivers/check.ts';
 import type { Plan } from '../../core/plan.ts';
 import { displayPath } from '../../util/sql.ts';
 

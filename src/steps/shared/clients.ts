@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { StepContext } from '../../core/step.ts';
-import type { Hold } from '../../core/target.ts';
+import type { Hold } from '../../core/drivers/target.ts';
 import { allOrNone } from '../../util/turns/all-or-none.ts';
 import { undoLead } from '../live/lead.ts';
 import { assertNotLive } from './not-live.ts';

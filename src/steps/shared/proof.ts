@@ -1,4 +1,4 @@
-import type { SideState } from '../../core/database.ts';
+import type { SideState } from '../../core/database/database.ts';
 import { StepError } from '../../core/errors.ts';
 import type { StepContext } from '../../core/step.ts';
 

@@ -1,4 +1,4 @@
-import type { SideState } from '../../core/database.ts';
+import type { SideState } from '../../core/database/database.ts';
 import { AwayError, messageOf, StepError, StuckError } from '../../core/errors.ts';
 import { commandTo, type Side } from '../../core/side.ts';
 import type { StepContext } from '../../core/step.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, StepError } from '../../core/errors.ts';
-import type { Hold } from '../../core/target.ts';
+import type { Hold } from '../../core/drivers/target.ts';
 import { quoteIdentifier } from '../../util/sql.ts';
 import { allOrNone } from '../../util/turns/all-or-none.ts';
 import type { Console } from './console.ts';

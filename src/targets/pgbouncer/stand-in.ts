@@ -1,4 +1,4 @@
-import type { StandIn, StandInKit } from '../../core/stand-in.ts';
+import type { StandIn, StandInKit } from '../../core/drivers/stand-in.ts';
 
 interface Options {
   readonly database: string | readonly string[];

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Catalog, CatalogObject, Column, Table } from '../../../core/catalog.ts';
+import type { Catalog, CatalogObject, Column, Table } from '../../../core/database/catalog.ts';
 import * as others from './others.ts';
 import * as parts from './parts.ts';
 import { publications } from './publications.ts';

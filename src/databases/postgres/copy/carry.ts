@@ -1,4 +1,4 @@
-import type { Facts, Privilege, Setting } from '../../../core/facts.ts';
+import type { Facts, Privilege, Setting } from '../../../core/database/facts.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 
 /**

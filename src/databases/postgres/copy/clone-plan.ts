@@ -1,5 +1,5 @@
-import type { ClonePlan } from '../../../core/clone.ts';
-import type { Facts } from '../../../core/facts.ts';
+import type { ClonePlan } from '../../../core/database/clone.ts';
+import type { Facts } from '../../../core/database/facts.ts';
 import type { Estimate } from '../../../util/units.ts';
 import type { CloneOptions } from '../../../core/playbook.ts';
 import { formatBytes, formatCount } from '../../../util/units.ts';

@@ -1,4 +1,4 @@
-import type { Mark } from '../../../core/mark.ts';
+import type { Mark } from '../../../core/database/mark.ts';
 import type { Side } from '../../../core/side.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 import type { Readers } from '../reading/readers.ts';

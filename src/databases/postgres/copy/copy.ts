@@ -1,7 +1,7 @@
-import type { ClonePlan } from '../../../core/clone.ts';
+import type { ClonePlan } from '../../../core/database/clone.ts';
 import type { WorkControl } from '../../../core/work.ts';
-import type { Setting } from '../../../core/facts.ts';
-import type { Mark } from '../../../core/mark.ts';
+import type { Setting } from '../../../core/database/facts.ts';
+import type { Mark } from '../../../core/database/mark.ts';
 import { codeOf, StepError } from '../../../core/errors.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';
 import type { Address } from '../address.ts';

@@ -1,6 +1,6 @@
 import { Client, type ClientConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
-import type { ClonePlan } from '../../../core/clone.ts';
+import type { ClonePlan } from '../../../core/database/clone.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { messageOf, StepError } from '../../../core/errors.ts';
 import { pipe } from '../../../util/exec.ts';

@@ -1,4 +1,4 @@
-import type { Mark } from '../../../core/mark.ts';
+import type { Mark } from '../../../core/database/mark.ts';
 
 /** The mark is the database's comment, so that `\l+` shows it to everybody. Format: docs/formats.md. */
 export function formatMark(mark: Mark): string {

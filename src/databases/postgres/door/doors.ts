@@ -1,4 +1,4 @@
-import type { Mark } from '../../../core/mark.ts';
+import type { Mark } from '../../../core/database/mark.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';
 import type { Side } from '../../../core/side.ts';
 import type { WorkControl } from '../../../core/work.ts';

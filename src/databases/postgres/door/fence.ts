@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkControl } from '../../../core/work.ts';
-import type { SessionInfo } from '../../../core/facts.ts';
+import type { SessionInfo } from '../../../core/database/facts.ts';
 import { codeOf, StepError } from '../../../core/errors.ts';
 import type { LongTransactions } from '../../../core/playbook.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../util/sql.ts';

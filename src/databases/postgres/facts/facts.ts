@@ -1,6 +1,6 @@
 import { statfs, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Facts, Privilege, SessionInfo, Setting } from '../../../core/facts.ts';
+import type { Facts, Privilege, SessionInfo, Setting } from '../../../core/database/facts.ts';
 import { RefusedError } from '../../../core/errors.ts';
 import { catalogFingerprint, objectHashes } from '../catalog/catalog.ts';
 import type { Connection } from '../connection.ts';

@@ -1,5 +1,5 @@
 import { messageOf } from '../../../core/errors.ts';
-import type { LiveFacts, ServerFacts } from '../../../core/live-facts.ts';
+import type { LiveFacts, ServerFacts } from '../../../core/database/live-facts.ts';
 import { displayPath } from '../../../util/sql.ts';
 import type { Connection } from '../connection.ts';
 import { versionOfTool } from '../copy/tools.ts';

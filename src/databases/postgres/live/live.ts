@@ -1,4 +1,4 @@
-import type { ClonePlan } from '../../../core/clone.ts';
+import type { ClonePlan } from '../../../core/database/clone.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { StepError } from '../../../core/errors.ts';
 import type {
@@ -10,8 +10,8 @@ import type {
   StatementTimes,
   Way,
   WayBack,
-} from '../../../core/live.ts';
-import type { LiveFacts } from '../../../core/live-facts.ts';
+} from '../../../core/database/live.ts';
+import type { LiveFacts } from '../../../core/database/live-facts.ts';
 import type { LongTransactions, Sync } from '../../../core/playbook.ts';
 import type { Side } from '../../../core/side.ts';
 import { quoteIdentifier, quotePath } from '../../../util/sql.ts';

@@ -1,5 +1,5 @@
 import { messageOf } from '../../../core/errors.ts';
-import type { LiveFacts } from '../../../core/live-facts.ts';
+import type { LiveFacts } from '../../../core/database/live-facts.ts';
 import type { Side } from '../../../core/side.ts';
 import { withDatabase } from '../../../util/url.ts';
 import type { Sides } from '../sides.ts';

@@ -1,4 +1,4 @@
-import type { Way, WayBack } from '../../../core/live.ts';
+import type { Way, WayBack } from '../../../core/database/live.ts';
 import { displayPath, quoteIdentifier, quoteLiteral, quotePath } from '../../../util/sql.ts';
 import type { Connection } from '../connection.ts';
 import type { Sides } from '../sides.ts';

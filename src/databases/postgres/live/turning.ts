@@ -1,4 +1,4 @@
-import type { FollowPlan, Standing, Way } from '../../../core/live.ts';
+import type { FollowPlan, Standing, Way } from '../../../core/database/live.ts';
 import type { Side } from '../../../core/side.ts';
 import type { WorkControl } from '../../../core/work.ts';
 import { quoteIdentifier, quoteLiteral, quotePath } from '../../../util/sql.ts';

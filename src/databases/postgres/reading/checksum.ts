@@ -1,4 +1,4 @@
-import type { HashedColumn, Sample } from '../../../core/catalog.ts';
+import type { HashedColumn, Sample } from '../../../core/database/catalog.ts';
 import { quoteIdentifier } from '../../../util/sql.ts';
 
 /** Any number but 0, with which PostgreSQL's hash functions leave their state unseeded. */

@@ -1,4 +1,4 @@
-import type { StatementTimes } from '../../../core/live.ts';
+import type { StatementTimes } from '../../../core/database/live.ts';
 import type { Ask } from '../catalog/catalog.ts';
 
 /** One row with the quoted name of the extension's schema, where it is installed and loaded. */

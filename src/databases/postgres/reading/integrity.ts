@@ -1,4 +1,4 @@
-import type { ForeignKey, Index, Integrity, Path } from '../../../core/catalog.ts';
+import type { ForeignKey, Index, Integrity, Path } from '../../../core/database/catalog.ts';
 import { isServerError } from '../../../core/errors.ts';
 import { quoteIdentifier, quoteLiteral, quotePath } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Row } from '../../../core/catalog.ts';
+import type { Row } from '../../../core/database/catalog.ts';
 import { isServerError } from '../../../core/errors.ts';
 import { quoteLiteral } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';

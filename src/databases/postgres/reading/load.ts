@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pace } from '../../../core/catalog.ts';
+import type { Pace } from '../../../core/database/catalog.ts';
 import { BusyError } from '../../../core/errors.ts';
 import type { Ask } from '../catalog/catalog.ts';
 import { formatDuration, plural } from '../../../util/units.ts';

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Checksum, Path, Reader } from '../../../core/catalog.ts';
+import type { Checksum, Path, Reader } from '../../../core/database/catalog.ts';
 import { eachOf, lanes } from '../../../util/turns/lanes.ts';
 import { readCatalog, type Ask } from '../catalog/catalog.ts';
 import { checksumSql, columnSumsSql, countSql, LARGE_OBJECTS_SQL } from './checksum.ts';

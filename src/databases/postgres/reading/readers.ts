@@ -1,4 +1,4 @@
-import type { Reader } from '../../../core/catalog.ts';
+import type { Reader } from '../../../core/database/catalog.ts';
 import type { Side } from '../../../core/side.ts';
 import type { Connection } from '../connection.ts';
 import type { Sides } from '../sides.ts';

@@ -1,4 +1,4 @@
-import type { Buckets, Checksum, HashedColumn, HashedRow } from '../../../core/catalog.ts';
+import type { Buckets, Checksum, HashedColumn, HashedRow } from '../../../core/database/catalog.ts';
 import { rowHash, valueOf } from './checksum.ts';
 
 const bucketOf = (by: readonly HashedColumn[], bits: number): string => `(${rowHash(by)} & ${2 ** bits - 1})`;

@@ -1,4 +1,4 @@
-import type { SequenceState } from '../../../core/catalog.ts';
+import type { SequenceState } from '../../../core/database/catalog.ts';
 import { quotePath } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';
 import { notOfExtension, userSchema } from '../catalog/sql.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Reader, SequenceState } from '../../../core/catalog.ts';
+import type { Reader, SequenceState } from '../../../core/database/catalog.ts';
 import { codeOf, MovedError } from '../../../core/errors.ts';
 import { isAway } from '../../../core/transient.ts';
 import type { Connection } from '../connection.ts';

@@ -1,4 +1,4 @@
-import type { HashedColumn, Path, Table } from '../../../core/catalog.ts';
+import type { HashedColumn, Path, Table } from '../../../core/database/catalog.ts';
 import { quoteLiteral, quotePath } from '../../../util/sql.ts';
 import type { Ask } from '../catalog/catalog.ts';
 

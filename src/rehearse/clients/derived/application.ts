@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import type { Finding } from '../../../core/check.ts';
+import type { Finding } from '../../../core/drivers/check.ts';
 import { isServerError, messageOf } from '../../../core/errors.ts';
 import { displayPath } from '../../../util/sql.ts';
 import { formatCount, plural } from '../../../util/units.ts';

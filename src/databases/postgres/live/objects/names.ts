@@ -1,4 +1,4 @@
-import type { Way } from '../../../../core/live.ts';
+import type { Way } from '../../../../core/database/live.ts';
 import { other, type Side } from '../../../../core/side.ts';
 
 /** Schema of the marker table and of the fence's function, on both sides for as long as one follows the other. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, StepError } from '../../../../core/errors.ts';
-import type { Standing } from '../../../../core/live.ts';
+import type { Standing } from '../../../../core/database/live.ts';
 import type { WorkControl } from '../../../../core/work.ts';
 import { displayPath, quoteIdentifier, quoteLiteral } from '../../../../util/sql.ts';
 import { plural } from '../../../../util/units.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../../../../core/errors.ts';
-import type { FollowedTable } from '../../../../core/live.ts';
+import type { FollowedTable } from '../../../../core/database/live.ts';
 import { quoteIdentifier, quoteLiteral, quotePath } from '../../../../util/sql.ts';
 import type { Connection } from '../../connection.ts';
 import { MARKER, OWN_SCHEMA, schemaComment } from './names.ts';

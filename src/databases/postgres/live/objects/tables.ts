@@ -1,4 +1,4 @@
-import type { FollowedTable } from '../../../../core/live.ts';
+import type { FollowedTable } from '../../../../core/database/live.ts';
 import { meantBy, quoteIdentifier, quotePath } from '../../../../util/sql.ts';
 import { notOfExtension, userSchema } from '../../catalog/sql.ts';
 import type { Connection } from '../../connection.ts';

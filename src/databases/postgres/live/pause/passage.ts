@@ -1,5 +1,5 @@
 import { StepError } from '../../../../core/errors.ts';
-import type { Passage, Way } from '../../../../core/live.ts';
+import type { Passage, Way } from '../../../../core/database/live.ts';
 import type { LongTransactions } from '../../../../core/playbook.ts';
 import type { Side } from '../../../../core/side.ts';
 import { quoteIdentifier } from '../../../../util/sql.ts';

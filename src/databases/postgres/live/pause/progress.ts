@@ -1,4 +1,4 @@
-import type { Lag } from '../../../../core/live.ts';
+import type { Lag } from '../../../../core/database/live.ts';
 import { StepError } from '../../../../core/errors.ts';
 import type { Connection } from '../../connection.ts';
 import { MARKER } from '../objects/names.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, StepError } from '../../../../core/errors.ts';
-import type { FollowedTable, SamePoint, Way } from '../../../../core/live.ts';
+import type { FollowedTable, SamePoint, Way } from '../../../../core/database/live.ts';
 import type { Side } from '../../../../core/side.ts';
 import { quotePath } from '../../../../util/sql.ts';
 import { Snapshot } from '../../reading/snapshot.ts';

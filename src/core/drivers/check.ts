@@ -1,8 +1,8 @@
-import type { Catalog, Reader } from './catalog.ts';
-import type { Lag, StatementTimes } from './live.ts';
-import type { Side } from './side.ts';
+import type { Catalog, Reader } from '../database/catalog.ts';
+import type { Lag, StatementTimes } from '../database/live.ts';
+import type { Side } from '../side.ts';
 import type { Resolve } from './driver.ts';
-import type { Expectations } from './playbook.ts';
+import type { Expectations } from '../playbook.ts';
 
 /** `unknown` is a question that could not be answered: it is shown, and never counts as passed. */
 export type Severity = 'ok' | 'note' | 'warning' | 'failure' | 'unknown';

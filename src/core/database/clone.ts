@@ -1,5 +1,5 @@
 import type { Setting } from './facts.ts';
-import type { Estimate } from '../util/units.ts';
+import type { Estimate } from '../../util/units.ts';
 
 export interface PlannedClone {
   readonly plan: ClonePlan;

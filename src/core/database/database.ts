@@ -1,12 +1,12 @@
 import type { ClonePlan, PlannedClone } from './clone.ts';
 import type { Facts } from './facts.ts';
 import type { Mark } from './mark.ts';
-import type { WorkControl } from './work.ts';
+import type { WorkControl } from '../work.ts';
 import type { Reader } from './catalog.ts';
 import type { Live } from './live.ts';
-import type { MigrationTarget } from './migrator.ts';
-import type { CloneOptions, LongTransactions } from './playbook.ts';
-import type { Side } from './side.ts';
+import type { MigrationTarget } from '../drivers/migrator.ts';
+import type { CloneOptions, LongTransactions } from '../playbook.ts';
+import type { Side } from '../side.ts';
 
 /** The databases of a run by name, as planned. */
 export interface Names {

@@ -1,6 +1,6 @@
 import type { Resolve } from './driver.ts';
-import type { Database, Names } from './database.ts';
-import type { Side } from './side.ts';
+import type { Database, Names } from '../database/database.ts';
+import type { Side } from '../side.ts';
 
 /** Something that decides where clients go, and can be pointed at the other side. */
 export interface Target {

@@ -1,4 +1,4 @@
-import type { Side } from './side.ts';
+import type { Side } from '../side.ts';
 
 /** What a rehearsal has in place of what a target would reach. */
 export interface StandInKit {

@@ -1,5 +1,5 @@
 import type { Mark } from './mark.ts';
-import type { Side } from './side.ts';
+import type { Side } from '../side.ts';
 
 /** One server, as far as replication rests on it. */
 export interface ServerFacts {

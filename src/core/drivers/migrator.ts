@@ -1,4 +1,4 @@
-import type { Path } from './catalog.ts';
+import type { Path } from '../database/catalog.ts';
 import type { Resolve } from './driver.ts';
 
 /** A connection to one database, for SQL that changes it. */

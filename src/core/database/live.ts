@@ -1,9 +1,9 @@
 import type { Reader } from './catalog.ts';
 import type { ClonePlan } from './clone.ts';
 import type { LiveFacts } from './live-facts.ts';
-import type { WorkControl } from './work.ts';
-import type { LongTransactions, Sync } from './playbook.ts';
-import type { Side } from './side.ts';
+import type { WorkControl } from '../work.ts';
+import type { LongTransactions, Sync } from '../playbook.ts';
+import type { Side } from '../side.ts';
 
 /** The direction in which changes flow. */
 export interface Way {
