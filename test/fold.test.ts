@@ -3,6 +3,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import type { Event, EventBody } from '../src/core/event.ts';
 import { fold, IllegalTransitionError, transition, type RunState } from '../src/journal/fold.ts';
+import { onlyInCopy } from '../src/journal/state.ts';
 import { created, error, everything, IDS, stamp, wholeLife } from './helpers/events.ts';
 
 test('every beginning of a whole life folds, and its end is retired with blue live', (t) => {
@@ -15,6 +16,27 @@ test('every beginning of a whole life folds, and its end is retired with blue li
   t.is(end.live, 'blue');
   t.is(end.retired, 'shop_green');
   t.deepEqual(end.steps['clone']!.output, { id: 'clone' });
+});
+
+test('what a swap back left behind is known until the copy is dropped, although a switch was called off since', (t) => {
+  const moved = wholeLife.findIndex(({ type }) => type === 'swap-back-started');
+  const state = fold(
+    stamp([
+      ...wholeLife.slice(0, moved),
+      { type: 'swap-back-started', operator: 'me', acceptDataLoss: true, to: 'blue' },
+      { type: 'swap-back-passed-over', to: 'blue', transaction: 'two rows' },
+      { type: 'swap-back-counted', leftBehind: ['a row', 'two rows'] },
+      { type: 'ownership-moved', from: 'green', to: 'blue' },
+      { type: 'swap-back-finished', ms: 1, leftBehind: ['a row', 'two rows'] },
+      { type: 'swap-back-started', operator: 'me', acceptDataLoss: false, to: 'green' },
+      { type: 'swap-back-counted', leftBehind: [] },
+      { type: 'swap-back-started', operator: 'me', acceptDataLoss: false, to: 'green' },
+      { type: 'swap-back-failed', error, settled: true },
+    ]),
+  );
+  t.is(state.phase, 'swapped back');
+  t.deepEqual(state.leftBehind, ['a row', 'two rows']);
+  t.deepEqual(onlyInCopy({ ...state, leftBehind: [] }), ['two rows']);
 });
 
 test('a failed run unwinds, gets stuck, and is unwound again later', (t) => {

@@ -1,4 +1,5 @@
 // What a follower stands at is found for certain, and only that is passed over.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { addressOf } from '../src/databases/postgres/address.ts';
@@ -29,7 +30,7 @@ async function ends(
     [blue.name],
   );
   const control = { signal: new AbortController().signal, progress: () => undefined };
-  return { from, to, name: row!.name, control };
+  return { from, address: addressOf(green.server.url(green.name), 'test'), to, name: row!.name, control };
 }
 
 test(
@@ -121,3 +122,32 @@ const SKIPPED = LACKING.length > 0 ? ` (SKIPPED: PostgreSQL ${LACKING.join(', ')
     });
   },
 );
+
+test(title('who loses the connection in the middle of what fits is not told as failing at it'), async (t) => {
+  const on = await testServer(18, { ...SETTINGS, logging_collector: 'on' });
+  t.teardown(() => on.stop());
+  const scene = await liveScene(t, { from: on, to: on, ...WIDENED });
+  const { cutover, green } = scene;
+  t.is((await cutover(['run', 'playbook.yml'])).code, 0);
+  const both = await ends(t, scene);
+  const subscription = quoteIdentifier(both.name);
+  await both.to.query(`alter subscription ${subscription} disable`);
+  await on.sql(`insert into plain select n, 'fits' from generate_series(100, 400000) n`, green.name);
+  const looking = standingAt(both);
+  const over = new AbortController();
+  const cutting = (async () => {
+    for (; !over.signal.aborted; await sleep(100))
+      await on.sql(
+        `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${both.name}'
+           and exists (select from pg_stat_activity where pid = active_pid and backend_type = 'walsender')`,
+      );
+  })();
+  await both.to.query(`alter subscription ${subscription} enable`);
+  t.is(await looking, undefined);
+  over.abort();
+  await cutting;
+  const [row] = await both.to.query<{ n: number }>(
+    'select sum(apply_error_count)::int4 as n from pg_stat_subscription_stats',
+  );
+  t.true(row!.n >= 3, `${row!.n}`);
+});

@@ -1,5 +1,6 @@
 import { EXIT, RefusedError, type ExitCode } from '../core/errors.ts';
 import type { JournalStore } from '../journal/journal.ts';
+import { onlyInCopy } from '../journal/state.ts';
 import { reopen } from '../run/reopen.ts';
 import { previousCopy, retire } from '../run/after/retire.ts';
 import { askText } from './shared/ask.ts';
@@ -35,13 +36,9 @@ async function retireRun(
       return EXIT.done;
     }
     const { name } = copy;
-    if (chosen.leftBehind.length > 0) {
-      io.err(
-        [`${name} holds what exists nowhere else:`, ...chosen.leftBehind.map((line) => `  ${line}`)].join(
-          '\n',
-        ),
-      );
-    }
+    const only = onlyInCopy(chosen);
+    if (only.length > 0)
+      io.err([`${name} holds what exists nowhere else:`, ...only.map((line) => `  ${line}`)].join('\n'));
     if (options.confirm === undefined && !io.interactive) {
       throw new RefusedError(`dropping ${name} needs its name, and there is no terminal to type it at`, {
         hint: `cutover retire ${chosen.run} --confirm ${shellWord(name)}`,

@@ -12,7 +12,13 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
   switch (event.type) {
     case 'swap-back-started':
       require(state, event, [event.to === 'green' ? 'swapped back' : 'completed', 'swapping back']);
-      return { ...state, phase: 'swapping back', heading: event.to ?? 'blue', error: undefined };
+      return {
+        ...state,
+        phase: 'swapping back',
+        heading: event.to ?? 'blue',
+        error: undefined,
+        leftBefore: state.phase === 'swapping back' ? state.leftBefore : state.leftBehind,
+      };
     case 'swap-back-counted':
       require(state, event, ['swapping back']);
       return { ...state, leftBehind: event.leftBehind };
@@ -33,7 +39,7 @@ export function afterwards(state: RunState, event: LaterEvent): RunState {
       require(state, event, ['swapping back']);
       // Half-way is no end: the swap back is the one way on from there, and nothing else may touch the run.
       return event.settled
-        ? { ...state, phase: atRest(other(state.heading)), error: event.error, leftBehind: [] }
+        ? { ...state, phase: atRest(other(state.heading)), error: event.error, leftBehind: state.leftBefore }
         : { ...state, phase: 'swapping back', error: event.error };
     case 'retire-started':
       require(state, event, ['completed', 'swapped back', 'retiring']);

@@ -37,6 +37,7 @@ export function fold(events: readonly Event[]): RunState {
     switchedAt: undefined,
     retired: undefined,
     leftBehind: [],
+    leftBefore: [],
     passedOver: { blue: [], green: [] },
     closed: undefined,
     heading: 'blue',

@@ -80,6 +80,8 @@ export interface RunState {
   readonly heading: Side;
   /** What a swap back left in the copy that was live. */
   readonly leftBehind: readonly string[];
+  /** What stays left behind when the swap back under way is called off. */
+  readonly leftBefore: readonly string[];
   /** Transactions that a side could not apply, and never will; a line each. */
   readonly passedOver: Readonly<Record<Side, readonly string[]>>;
 }
@@ -99,3 +101,8 @@ export function illegal(state: RunState, event: Event, step?: string): IllegalTr
     `event ${event.seq}, ${event.type}${where}, cannot follow: the run is ${state.phase}`,
   );
 }
+
+/** What the copy that is not live has, and the live one has not, as far as swaps back left it there; a line each. */
+export const onlyInCopy = ({ live, leftBehind, passedOver }: RunState): string[] => [
+  ...new Set([...leftBehind, ...passedOver[live]]),
+];

@@ -1,4 +1,5 @@
 import type { RunState, StepState } from '../journal/fold.ts';
+import { onlyInCopy } from '../journal/state.ts';
 import { followerWords } from '../run/followers.ts';
 import { redact } from '../util/redact.ts';
 import type { Style } from '../util/style.ts';
@@ -84,7 +85,8 @@ function heldText(state: RunState): string[] {
 }
 
 /** Who cannot work because of this run, as far as its journal knows. */
-function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[] {
+function closedText(state: RunState): string[] {
+  const { plan, phase, live, steps } = state;
   const fenced = plan.steps.some(
     ({ id, kind }) => kind === 'fence' && !['waiting', 'undone'].includes(steps[id]!.phase),
   );
@@ -98,12 +100,9 @@ function closedText({ plan, phase, live, steps, leftBehind }: RunState): string[
         ? 'clients are held for a moment while ownership moves'
         : 'both sides are closed to everybody while the swap back is under way',
     );
-  if (leftBehind.length > 0 && phase === 'swapped back') {
-    lines.push(
-      `${plan.names.green} holds what exists nowhere else:`,
-      ...leftBehind.map((line) => `  ${line}`),
-    );
-  }
+  const only = phase === 'swapped back' ? onlyInCopy(state) : [];
+  if (only.length > 0)
+    lines.push(`${plan.names.green} holds what exists nowhere else:`, ...only.map((line) => `  ${line}`));
   return lines;
 }
 

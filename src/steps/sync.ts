@@ -89,7 +89,7 @@ export const makeRoom = ({ to }: Way, { failed }: Lag): string =>
     ? MAKE_ROOM
     : `${MAKE_ROOM}; or go on without it: cutover ${commandTo(to)} --accept-data-loss --yes`;
 
-/** A worker fails at one transaction again and again, since the switch, and can be told to pass over it. */
+/** Since the switch a worker fails, or has failed and is away: perhaps at a transaction that it can be told to pass over. */
 export class StandsStill extends StepError {}
 
 /** The worker finds what it cannot apply, and tries it again and again. */

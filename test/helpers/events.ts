@@ -84,6 +84,7 @@ export const everything: readonly EventBody[] = [
   })),
   { type: 'swap-back-started', operator: 'me', acceptDataLoss: true },
   { type: 'swap-back-counted', leftBehind: ['a row'] },
+  { type: 'swap-back-passed-over', to: 'blue', transaction: 'two rows' },
   { type: 'swap-back-finished', ms: 1, leftBehind: [] },
   { type: 'swap-back-failed', error, settled: true },
   { type: 'swap-back-failed', error, settled: false },

@@ -67,7 +67,7 @@ export interface WayBack {
 
 /** A transaction that a follower fails at, again and again. */
 export interface Standing {
-  /** Its end on the side that is followed. */
+  /** Where it was committed in the log of the side that is followed. */
   readonly lsn: string;
   /** `2 rows inserted into public.users`, a table and kind each. */
   readonly changes: readonly string[];

@@ -49,7 +49,7 @@ export async function swapBackLive(
         : 'to go back all the same: cutover swap-back --accept-data-loss --yes (the rows stay in the copy until it is retired)',
     });
   }
-  if (!(await options.confirm(fails(found.lag) ? [...known, WHOLE] : known)))
+  if (!(await options.confirm(fails(found.lag) && found.lag.failed !== 0 ? [...known, WHOLE] : known)))
     throw new RefusedError('the swap back was called off', { hint: 'nothing was touched' });
   await context.record({
     type: 'swap-back-started',

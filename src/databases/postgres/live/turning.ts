@@ -92,7 +92,7 @@ export class Turning {
   async standing(way: Way, control: WorkControl): Promise<Standing | undefined> {
     const name = this.name(way);
     const [from, to] = [await this.sides.hand(way.from), await this.sides.hand(way.to)];
-    return standingAt({ from, to, name, control });
+    return standingAt({ from, address: this.sides.server(way.from).address, to, name, control });
   }
 
   async passOver(way: Way, lsn: string, control: WorkControl): Promise<void> {

@@ -4,16 +4,22 @@ import type { Standing } from '../../../../core/database/live.ts';
 import type { WorkControl } from '../../../../core/work.ts';
 import { displayPath, quoteIdentifier, quoteLiteral } from '../../../../util/sql.ts';
 import { plural } from '../../../../util/units.ts';
+import type { Address } from '../../address.ts';
+import { cancellable } from '../../cancellable.ts';
 import type { Connection } from '../../connection.ts';
+import { endOfLog, saidSince } from '../pause/progress.ts';
 import { findSubscription, originOf } from './subscription.ts';
 
 /** A worker is started anew after five seconds at the latest; one that is away for longer tries nothing. */
 const PATIENCE_MS = 20_000;
 const POLL_MS = 50;
+/** So often it fails while one looks, before one goes by that. */
+const TIMES = 3;
 
-/** In the publisher, in the subscriber, and what both ends are called. */
+/** In the publisher, and where that is; in the subscriber; and what both ends are called. */
 interface Ends {
   readonly from: Connection;
+  readonly address: Address;
   readonly to: Connection;
   readonly name: string;
   readonly control: WorkControl;
@@ -39,16 +45,27 @@ interface Part {
 }
 
 /**
- * The first transaction that the subscriber has not applied, once it was seen to fail at it; undefined when it fails at
- * nothing. From 15 on: a server before that neither counts what fails nor passes over it.
+ * The first transaction that the subscriber has not applied, once its log says that it failed at it, or, where that cannot
+ * be read, once it has failed often enough; undefined when it fails at nothing, or at something else, such as its
+ * connection. From 15 on: a server before that neither counts what fails nor passes over it.
  */
 export async function standingAt(ends: Ends): Promise<Standing | undefined> {
+  const { to, name } = ends;
   const before = await progressOf(ends);
   const standing = before && (await firstBehind(ends, before));
-  if (!standing) return undefined;
-  // Only a failure from now on is one of this transaction: somebody may have made room for it meanwhile.
-  const now = await watching(ends, ({ failed, lsn }) => failed > before.failed || lsn !== before.lsn);
-  return now?.lsn === before.lsn ? standing : undefined;
+  const subscription = await findSubscription(to, name);
+  if (!standing || !subscription) return undefined;
+  const log = await endOfLog(to);
+  let { failed } = before;
+  for (let times = 0; times < TIMES; times += 1) {
+    // Only a failure from now on is one of this transaction: somebody may have made room for it meanwhile.
+    const now = await watching(ends, (progress) => progress.failed > failed || progress.lsn !== before.lsn);
+    if (!now) throw notTrying(name);
+    if (now.lsn !== before.lsn) return undefined;
+    ({ failed } = now);
+    if (log && (await saidSince(to, log, [originOf(subscription), standing.lsn]))) return standing;
+  }
+  return log ? undefined : standing;
 }
 
 /**
@@ -67,11 +84,13 @@ export async function skip(to: Connection, name: string, lsn: string, control: W
     { to, name, control },
     ({ skipping, lsn: now }) => !skipping || after(now, lsn),
   );
-  if (!behind)
-    throw new StepError('the apply worker did not come to pass over the transaction that it fails at', {
-      hint: "it is told to, and does so once it runs: see the server's log",
-    });
+  if (!behind) throw notTrying(name);
 }
+
+const notTrying = (name: string): StepError =>
+  new StepError(`nobody tries to apply the changes: no worker of the subscription ${name} runs`, {
+    hint: "see that it is enabled; the server's log says why its worker does not start",
+  });
 
 /** A position of the log is two numbers, in hexadecimal. */
 const number = (lsn: string): bigint => {
@@ -113,7 +132,7 @@ async function watching(
 /** Decoding ends where the first transaction does. */
 const FIRST = `
 with message as materialized (
-  select chr(get_byte(data, 0)) as kind, data
+  select chr(get_byte(data, 0)) as kind, substring(data for 18) as data
   from pg_logical_slot_peek_binary_changes($1, null, 1, 'proto_version', '1', 'publication_names', $2)
 ), part as (
   select kind,
@@ -136,18 +155,21 @@ const describe = ({ kind, schema, name, count }: Part): string =>
     : `${plural(count, 'row')} ${DONE[kind]} ${name === null ? 'a table that is gone' : displayPath([schema!, name])}`;
 
 async function firstBehind(ends: Ends, { lsn: applied }: Progress): Promise<Standing | undefined> {
-  const { from, name, control } = ends;
+  const { from, address, name, control } = ends;
   // What is applied, and was not confirmed yet, would come first.
   for (let behind: string | null = applied; ;) {
     control.signal.throwIfAborted();
-    const parts: Part[] = await whenFree(ends, async () => {
+    const parts = await whenFree(ends, async () => {
       await from.query(
         `select pg_replication_slot_advance(slot_name, $2::pg_lsn) from pg_replication_slots
          where slot_name = $1 and confirmed_flush_lsn < $2::pg_lsn`,
         [name, behind],
       );
-      return from.query<Part>(FIRST, [name, quoteIdentifier(name)], { long: true });
+      return cancellable(from, address, control.signal, () =>
+        from.query<Part>(FIRST, [name, quoteIdentifier(name)], { long: true }),
+      );
     });
+    if (!parts) return undefined;
     const at = (edge: string): string | null => parts.find(({ kind }) => kind === edge)?.lsn ?? null;
     const [lsn, end] = [at('B'), at('C')];
     if (!lsn || !end) return undefined;
@@ -158,17 +180,14 @@ async function firstBehind(ends: Ends, { lsn: applied }: Progress): Promise<Stan
   }
 }
 
-/** A worker that tries once more has the slot for as long as it takes to fail. */
-async function whenFree<T>({ control: { signal } }: Ends, work: () => Promise<T>): Promise<T> {
+/** A worker that tries once more has the slot for as long as it takes to fail; undefined when it keeps it, and so fails at nothing. */
+async function whenFree<T>({ control: { signal } }: Ends, work: () => Promise<T>): Promise<T | undefined> {
   for (const deadline = performance.now() + PATIENCE_MS; ;) {
     try {
       return await work();
     } catch (cause) {
       if (codeOf(cause) !== '55006') throw cause;
-      if (performance.now() > deadline)
-        throw new StepError('the apply worker is at work all the time: what it fails at cannot be read', {
-          cause,
-        });
+      if (performance.now() > deadline) return undefined;
     }
     await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }

@@ -89,6 +89,8 @@ export async function failures(to: Connection, { oid }: Subscription): Promise<n
 }
 
 const LOG_BYTES = 256 * 1024;
+/** As much as servers write in a few seconds, and more. */
+const MOST_LOG_BYTES = 16_000_000;
 
 /** The last error of an apply worker in the server's log, where it can be read from here. */
 export async function lastError(to: Connection, names: readonly string[]): Promise<string | undefined> {
@@ -122,4 +124,41 @@ export function errorIn(log: string, names: readonly string[]): string | undefin
       .join('\n');
   }
   return undefined;
+}
+
+/** A place in the server's log. */
+interface LogPlace {
+  readonly file: string;
+  readonly size: number;
+}
+
+/** Where the log ends now; undefined where it cannot be read, or is not to say what a worker failed at. */
+export async function endOfLog(on: Connection): Promise<LogPlace | undefined> {
+  const rows = await on
+    .query<{ file: string; size: number }>(
+      `select file, (pg_stat_file(file)).size::float8 as size from (select pg_current_logfile() as file) f
+       where file is not null and current_setting('log_error_verbosity') <> 'terse'
+         and current_setting('log_min_messages') not in ('log', 'fatal', 'panic')`,
+    )
+    .catch(() => []);
+  return rows[0];
+}
+
+/** Whether one line since then has all of these words, in whatever language and format the log is. */
+export async function saidSince(
+  on: Connection,
+  { file, size }: LogPlace,
+  words: readonly string[],
+): Promise<boolean> {
+  const rows = await on
+    .query<{ said: boolean }>(
+      `select exists (
+         select from pg_current_logfile() as now, string_to_table(
+           pg_read_file(now, greatest(case now when $1 then $2::int8 else 0 end, (pg_stat_file(now)).size - $3::int8), $3::int8),
+           e'\\n') as line
+         where (select bool_and(position(word in line) > 0) from unnest($4::text[]) as word)) as said`,
+      [file, size, MOST_LOG_BYTES, words],
+    )
+    .catch(() => []);
+  return rows[0]?.said === true;
 }
