@@ -180,7 +180,7 @@ async function firstBehind(ends: Ends, { lsn: applied }: Progress): Promise<Stan
   }
 }
 
-/** A worker that tries once more has the slot for as long as it takes to fail; undefined when it keeps it, and so fails at nothing. */
+/** A worker that tries once more has the slot until it fails; undefined when it keeps it, and so fails at nothing. */
 async function whenFree<T>({ control: { signal } }: Ends, work: () => Promise<T>): Promise<T | undefined> {
   for (const deadline = performance.now() + PATIENCE_MS; ;) {
     try {
